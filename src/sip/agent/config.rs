@@ -1,0 +1,95 @@
+//! What a user agent is told at its birth: its addresses, its timers (RFC 3261 §17.1.1.1) and its bounds.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::session::Codec;
+use crate::sip::peer::Transport;
+
+/// How a user agent presents itself, waits, and where it stops.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// Our addresses, at most one for each transport that we speak; requests leave only on these.
+    pub contacts: Vec<ContactAddress>,
+    /// The user part of our Contact.
+    pub user: String,
+    /// `User-Agent` and `Server`.
+    pub product: String,
+    /// What we speak, most wanted first: an offer with none of these is refused with 488 before anybody is asked.
+    pub codecs: Vec<Codec>,
+    /// The timers.
+    pub timers: TimerConfig,
+    /// The bounds.
+    pub limits: AgentLimits,
+}
+
+/// One address of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactAddress {
+    /// For what.
+    pub transport: Transport,
+    /// The bound address: requests leave from here.
+    pub local: SocketAddr,
+    /// The host that others reach us by (advertised): a name, or an address (IPv6 without brackets).
+    pub host: String,
+    /// The port that others reach us by.
+    pub port: u16,
+}
+
+/// The base timers; all others are multiples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerConfig {
+    /// Round-trip estimate; default 500 ms.
+    pub t1: Duration,
+    /// Longest pause between retransmissions; default 4 s.
+    pub t2: Duration,
+    /// How long a message can stay in the network; default 5 s.
+    pub t4: Duration,
+    /// Timer D: how long an unreliable INVITE client transaction lingers; at least 32 s.
+    pub d: Duration,
+    /// How long an incoming INVITE may stay unanswered before we answer 480; default 3 min (timer C's place).
+    pub unanswered: Duration,
+}
+
+impl Default for TimerConfig {
+    fn default() -> Self {
+        TimerConfig {
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            d: Duration::from_secs(32),
+            unanswered: Duration::from_secs(180),
+        }
+    }
+}
+
+/// How much state the outside may make us keep. Past a bound a new request is answered 503 with `Retry-After`,
+/// without state; what already runs is untouched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgentLimits {
+    /// Legs alive at once, both ways.
+    pub legs: usize,
+    /// Incoming legs not yet answered.
+    pub half_open: usize,
+    /// Incoming legs not yet answered from one IP address.
+    pub half_open_per_source: usize,
+    /// Server transactions at once (a live call's own BYE, re-INVITE and INFO get another tenth on top).
+    pub server_transactions: usize,
+    /// `Retry-After` in our 503, in seconds.
+    pub retry_after: u32,
+    /// The longest body that we look at, in bytes; longer: 413.
+    pub body: usize,
+}
+
+impl Default for AgentLimits {
+    fn default() -> Self {
+        AgentLimits {
+            legs: 20_000,
+            half_open: 2_000,
+            half_open_per_source: 1_000,
+            server_transactions: 50_000,
+            retry_after: 10,
+            body: 65_536,
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! SIP (RFC 3261 and friends), pure: bytes, commands and time go in; messages and events come out.
+//! Only `transport` opens sockets.
+//!
+//! - [`peer`]: who is at the other end of a hop.
+//! - [`sdp`]: offer and answer (RFC 3264) over audio.
+//! - [`digest`]: answering 401 and 407 (RFC 7616, 8760).
+//! - [`transaction`]: the four transaction machines.
+//! - [`dialog`]: who is whom within a call.
+//! - [`leg`]: one INVITE session, as call control sees it.
+//! - [`agent`]: all of it as one object.
+
+pub mod agent;
+pub mod dialog;
+pub mod digest;
+pub mod leg;
+pub mod peer;
+pub mod sdp;
+pub mod transaction;
