@@ -1,0 +1,500 @@
+//! Every setting: its name, default, range and meaning, read once from flags, environment and file into types.
+//!
+//! A value comes from the first place that has it: flag (`--rtp-ports`), environment (`STROWGER_RTP_PORTS`),
+//! `strowger.toml` (`rtp-ports = "…"`), default. A wrong one is refused with its name, its value and what is allowed.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::session::Codec;
+
+/// One setting as a user meets it.
+pub struct Setting {
+    /// The flag without its dashes; the key in `strowger.toml`.
+    pub name: &'static str,
+    /// What holds when nobody says anything, as one would write it.
+    pub default: &'static str,
+    /// What may be written.
+    pub allowed: &'static str,
+    /// What it does.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// The environment variable: `STROWGER_` and the name in capitals.
+    pub fn environment_name(&self) -> String {
+        format!("STROWGER_{}", self.name.replace('-', "_").to_uppercase())
+    }
+}
+
+/// The setting that names the file itself: by flag and environment only.
+pub const CONFIG_FILE: &str = "config";
+
+const ADDRESS: &str = "IP:PORT, for example 0.0.0.0:5060; port 0 takes a free one";
+
+/// All settings, in the order the help and the README show them.
+pub const SETTINGS: &[Setting] = &[
+    Setting { name: "http", default: "127.0.0.1:8080", allowed: ADDRESS, help: "Where the REST API listens, plain" },
+    Setting { name: "https", default: "127.0.0.1:8443", allowed: ADDRESS, help: "Where the REST API listens with TLS" },
+    Setting { name: "sip", default: "127.0.0.1:5060", allowed: ADDRESS, help: "Where SIP listens, UDP and TCP" },
+    Setting {
+        name: "rtp-ports",
+        default: "20000-29999",
+        allowed: "FIRST-LAST within 1024-65535, at least two ports",
+        help: "UDP ports for RTP and RTCP, two a leg",
+    },
+    Setting {
+        name: "advertise",
+        default: "",
+        allowed: "an IP address, or empty for the one SIP listens on",
+        help: "The address put into SDP and Contact, for an engine behind NAT",
+    },
+    Setting { name: "data-dir", default: "./strowger-data", allowed: "a folder", help: "Database, keys, prompts" },
+    Setting {
+        name: "drain-seconds",
+        default: "30",
+        allowed: "0 to 3600",
+        help: "How long a stop waits for running calls before it hangs up",
+    },
+    Setting {
+        name: "tls-names",
+        default: "localhost,127.0.0.1,::1",
+        allowed: "host names and IP addresses, separated by commas",
+        help: "The names that the server certificate is valid for",
+    },
+    Setting { name: "max-calls", default: "2000", allowed: "1 to 100000", help: "More calls than these get 503" },
+    Setting {
+        name: "answer-timeout-seconds",
+        default: "30",
+        allowed: "1 to 600",
+        help: "How long a caller rings before nobody's answer becomes 480",
+    },
+    Setting {
+        name: "ring-timeout-seconds",
+        default: "60",
+        allowed: "1 to 600",
+        help: "How long an outgoing call rings before it is given up",
+    },
+    Setting {
+        name: "rtp-timeout-seconds",
+        default: "30",
+        allowed: "0 to 3600, 0 for never",
+        help: "A call from which no RTP came for this long is ended",
+    },
+    Setting { name: "codecs", default: "pcmu,pcma", allowed: "pcmu and pcma, most wanted first", help: "Codecs" },
+    Setting { name: "in-band-dtmf", default: "true", allowed: "true or false", help: "Listen for tones in the audio" },
+    Setting {
+        name: "media-threads",
+        default: "0",
+        allowed: "0 to 64, 0 for one a core",
+        help: "Threads that carry RTP",
+    },
+    Setting {
+        name: "prompt-allow-private",
+        default: "false",
+        allowed: "true or false",
+        help: "Fetch prompts from private and loopback addresses too",
+    },
+    Setting {
+        name: "prompt-max-bytes",
+        default: "20971520",
+        allowed: "1024 to 1073741824",
+        help: "The largest prompt file that is fetched or uploaded",
+    },
+    Setting {
+        name: "prompt-fetch-seconds",
+        default: "10",
+        allowed: "1 to 300",
+        help: "The longest a prompt's download may take",
+    },
+    Setting {
+        name: "prompt-cache-bytes",
+        default: "134217728",
+        allowed: "0 to 17179869184",
+        help: "Memory for decoded prompts",
+    },
+    Setting {
+        name: "prompt-cache-seconds",
+        default: "3600",
+        allowed: "0 to 604800",
+        help: "How long a decoded prompt is kept",
+    },
+    Setting {
+        name: "event-attempts",
+        default: "10",
+        allowed: "1 to 1000",
+        help: "How often an event's delivery is tried before it is marked dead",
+    },
+    Setting {
+        name: "event-timeout-seconds",
+        default: "10",
+        allowed: "1 to 300",
+        help: "How long a webhook may take to answer",
+    },
+    Setting {
+        name: "event-backoff-ms",
+        default: "500",
+        allowed: "1 to 60000",
+        help: "The pause before the second try of an event; it doubles with each",
+    },
+    Setting {
+        name: "calls-kept",
+        default: "10000",
+        allowed: "0 to 10000000",
+        help: "How many ended calls keep their record and timeline",
+    },
+    Setting {
+        name: "timeline-entries",
+        default: "2000",
+        allowed: "10 to 100000",
+        help: "The most timeline entries a call keeps",
+    },
+    Setting {
+        name: "log",
+        default: "info",
+        allowed: "a tracing filter, for example debug or strowger=trace",
+        help: "What is logged",
+    },
+    Setting { name: "log-format", default: "text", allowed: "text or json", help: "How it is logged" },
+];
+
+/// A setting that cannot be used, or a file that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A value outside what is allowed.
+    #[error("{name} = {value:?} (from {origin}) is not possible: {problem}; allowed: {allowed}")]
+    Wrong { name: String, value: String, origin: String, problem: String, allowed: String },
+    /// A key in the file that is no setting.
+    #[error("{file}: there is no setting {name:?}; did you mean {nearest:?}?")]
+    Unknown { file: String, name: String, nearest: String },
+    /// The file is not there or not readable.
+    #[error("{file}: cannot read it: {cause}")]
+    Unreadable { file: String, cause: std::io::Error },
+    /// The file is no TOML.
+    #[error("{file}: {cause}")]
+    NotToml { file: String, cause: String },
+}
+
+/// All settings, as types that cannot be wrong.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Plain REST listener.
+    pub http: SocketAddr,
+    /// TLS REST listener.
+    pub https: SocketAddr,
+    /// SIP listener, UDP and TCP.
+    pub sip: SocketAddr,
+    /// First and last UDP port for RTP and RTCP, inclusive.
+    pub rtp_ports: (u16, u16),
+    /// The address for SDP and Contact, where it is not the bound one.
+    pub advertise: Option<IpAddr>,
+    /// Database, keys, certificates, uploaded prompts.
+    pub data_dir: PathBuf,
+    /// How long a stop waits for running calls.
+    pub drain: Duration,
+    /// Subject alternative names of the server certificate.
+    pub tls_names: Vec<String>,
+    /// Live calls at the most.
+    pub max_calls: usize,
+    /// How long a caller rings.
+    pub answer_timeout: Duration,
+    /// How long an outgoing call rings.
+    pub ring_timeout: Duration,
+    /// RTP silence that ends a call; none: never.
+    pub rtp_timeout: Option<Duration>,
+    /// Codecs offered and accepted, most wanted first; never empty.
+    pub codecs: Vec<Codec>,
+    /// Whether tones in the audio count as digits.
+    pub in_band_dtmf: bool,
+    /// Media threads, at least one.
+    pub media_threads: usize,
+    /// Whether prompts may come from private addresses.
+    pub prompt_allow_private: bool,
+    /// The largest prompt file, in bytes.
+    pub prompt_max_bytes: u64,
+    /// The longest download.
+    pub prompt_fetch_timeout: Duration,
+    /// Decoded prompts in memory, in bytes.
+    pub prompt_cache_bytes: u64,
+    /// How long they are kept.
+    pub prompt_cache_age: Duration,
+    /// Delivery attempts for an event.
+    pub event_attempts: u32,
+    /// How long a webhook may take.
+    pub event_timeout: Duration,
+    /// The first pause between attempts.
+    pub event_backoff: Duration,
+    /// Ended calls that are kept.
+    pub calls_kept: u64,
+    /// Timeline entries a call.
+    pub timeline_entries: usize,
+    /// A tracing filter.
+    pub log: String,
+    /// Log lines as JSON.
+    pub log_json: bool,
+}
+
+/// Values as they were written, with where each came from.
+#[derive(Clone, Debug, Default)]
+pub struct Values(BTreeMap<String, (String, String)>);
+
+impl Values {
+    /// Adds a value; one that is there already stays (earlier places win).
+    pub fn offer(&mut self, name: &str, value: String, origin: &str) {
+        self.0.entry(name.to_owned()).or_insert((value, origin.to_owned()));
+    }
+
+    /// Adds what the environment has; `lookup` is `std::env::var` but for tests. An empty variable counts as none.
+    pub fn offer_environment(&mut self, lookup: impl Fn(&str) -> Option<String>) {
+        for setting in SETTINGS {
+            let name = setting.environment_name();
+            if let Some(value) = lookup(&name).filter(|v| !v.is_empty()) {
+                self.offer(setting.name, value, &format!("environment {name}"));
+            }
+        }
+    }
+
+    /// Adds what a TOML file has.
+    pub fn offer_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let file = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { file: file.clone(), cause })?;
+        let table: toml::Table = text
+            .parse()
+            .map_err(|cause: toml::de::Error| ConfigError::NotToml { file: file.clone(), cause: cause.to_string() })?;
+        for (name, value) in table {
+            let name = name.replace('_', "-");
+            if !SETTINGS.iter().any(|s| s.name == name) {
+                let nearest = nearest_setting(&name).to_owned();
+                return Err(ConfigError::Unknown { file, name, nearest });
+            }
+            let value = match value {
+                toml::Value::String(s) => s,
+                toml::Value::Array(items) => items
+                    .iter()
+                    .map(|i| i.as_str().map_or_else(|| i.to_string(), str::to_owned))
+                    .collect::<Vec<_>>()
+                    .join(","),
+                other => other.to_string(),
+            };
+            self.offer(&name, value, &file);
+        }
+        Ok(())
+    }
+
+    fn parse<T>(&self, name: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<T, ConfigError> {
+        let (default, allowed) = SETTINGS.iter().find(|s| s.name == name).map_or(("", ""), |s| (s.default, s.allowed));
+        let (value, origin) =
+            self.0.get(name).map_or((default, "its default"), |(value, origin)| (value.as_str(), origin.as_str()));
+        read(value.trim()).map_err(|problem| ConfigError::Wrong {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            origin: origin.to_owned(),
+            problem,
+            allowed: allowed.to_owned(),
+        })
+    }
+}
+
+fn nearest_setting(name: &str) -> &'static str {
+    let shared = |other: &str| {
+        other.chars().filter(|c| name.contains(*c)).count() as i64 - (other.len() as i64 - name.len() as i64).abs()
+    };
+    SETTINGS.iter().map(|s| s.name).max_by_key(|other| shared(other)).unwrap_or("http")
+}
+
+impl Config {
+    /// Reads every setting; the first wrong one is the error.
+    pub fn from_values(values: &Values) -> Result<Config, ConfigError> {
+        let seconds = |name, low, high| values.parse(name, number(low, high)).map(Duration::from_secs);
+        let media_threads = match values.parse("media-threads", number(0, 64))? {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            n => n as usize,
+        };
+        Ok(Config {
+            http: values.parse("http", address)?,
+            https: values.parse("https", address)?,
+            sip: values.parse("sip", address)?,
+            rtp_ports: values.parse("rtp-ports", port_range)?,
+            advertise: values.parse("advertise", optional_ip)?,
+            data_dir: values.parse("data-dir", folder)?,
+            drain: seconds("drain-seconds", 0, 3600)?,
+            tls_names: values.parse("tls-names", names)?,
+            max_calls: values.parse("max-calls", number(1, 100_000))? as usize,
+            answer_timeout: seconds("answer-timeout-seconds", 1, 600)?,
+            ring_timeout: seconds("ring-timeout-seconds", 1, 600)?,
+            rtp_timeout: Some(seconds("rtp-timeout-seconds", 0, 3600)?).filter(|d| !d.is_zero()),
+            codecs: values.parse("codecs", codecs)?,
+            in_band_dtmf: values.parse("in-band-dtmf", boolean)?,
+            media_threads,
+            prompt_allow_private: values.parse("prompt-allow-private", boolean)?,
+            prompt_max_bytes: values.parse("prompt-max-bytes", number(1024, 1 << 30))?,
+            prompt_fetch_timeout: seconds("prompt-fetch-seconds", 1, 300)?,
+            prompt_cache_bytes: values.parse("prompt-cache-bytes", number(0, 1 << 34))?,
+            prompt_cache_age: seconds("prompt-cache-seconds", 0, 604_800)?,
+            event_attempts: values.parse("event-attempts", number(1, 1000))? as u32,
+            event_timeout: seconds("event-timeout-seconds", 1, 300)?,
+            event_backoff: Duration::from_millis(values.parse("event-backoff-ms", number(1, 60_000))?),
+            calls_kept: values.parse("calls-kept", number(0, 10_000_000))?,
+            timeline_entries: values.parse("timeline-entries", number(10, 100_000))? as usize,
+            log: values.parse("log", filter)?,
+            log_json: values.parse("log-format", log_format)?,
+        })
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "this is not IP:PORT".to_owned())
+}
+
+fn number(low: u64, high: u64) -> impl Fn(&str) -> Result<u64, String> {
+    move |text| match text.parse::<u64>() {
+        Ok(n) if (low..=high).contains(&n) => Ok(n),
+        Ok(n) => Err(format!("{n} is outside {low} to {high}")),
+        Err(_) => Err("this is not a whole number".to_owned()),
+    }
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "on" | "yes" | "1" => Ok(true),
+        "false" | "off" | "no" | "0" => Ok(false),
+        _ => Err("this is neither true nor false".to_owned()),
+    }
+}
+
+fn port_range(text: &str) -> Result<(u16, u16), String> {
+    let wrong = || "this is not FIRST-LAST".to_owned();
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let first: u16 = first.trim().parse().map_err(|_| wrong())?;
+    let last: u16 = last.trim().parse().map_err(|_| wrong())?;
+    if first < 1024 {
+        return Err(format!("{first} is below 1024"));
+    }
+    // A pair is an even port and the next one.
+    let first_even = first.saturating_add(first % 2);
+    if first_even >= last {
+        return Err("it holds no even port with its odd neighbour".to_owned());
+    }
+    Ok((first, last))
+}
+
+fn optional_ip(text: &str) -> Result<Option<IpAddr>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match text.parse::<IpAddr>() {
+        Ok(ip) if ip.is_unspecified() => Err("nobody can reach that address".to_owned()),
+        Ok(ip) => Ok(Some(ip)),
+        Err(_) => Err("this is not an IP address".to_owned()),
+    }
+}
+
+fn folder(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("a folder is needed".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+fn names(text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = text.split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
+    if names.is_empty() {
+        return Err("at least one name is needed".to_owned());
+    }
+    match names.iter().find(|n| n.contains(|c: char| c.is_whitespace() || c == '/')) {
+        Some(bad) => Err(format!("{bad:?} is neither a host name nor an address")),
+        None => Ok(names),
+    }
+}
+
+fn codecs(text: &str) -> Result<Vec<Codec>, String> {
+    let mut found = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        let codec = match name.to_ascii_lowercase().as_str() {
+            "pcmu" => Codec::Pcmu,
+            "pcma" => Codec::Pcma,
+            _ => return Err(format!("{name:?} is not a codec we have")),
+        };
+        if !found.contains(&codec) {
+            found.push(codec);
+        }
+    }
+    Ok(found)
+}
+
+fn filter(text: &str) -> Result<String, String> {
+    text.parse::<tracing_subscriber::EnvFilter>().map(|_| text.to_owned()).map_err(|cause| cause.to_string())
+}
+
+fn log_format(text: &str) -> Result<bool, String> {
+    match text {
+        "json" => Ok(true),
+        "text" => Ok(false),
+        _ => Err("this is neither text nor json".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_allowed() {
+        let config = Config::from_values(&Values::default()).unwrap();
+        assert!(config.http.ip().is_loopback() && config.https.ip().is_loopback() && config.sip.ip().is_loopback());
+        assert_eq!(config.rtp_ports, (20000, 29999));
+    }
+
+    #[test]
+    fn earlier_places_win() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("strowger.toml");
+        std::fs::write(&file, "max-calls = 7\ndrain_seconds = 5\ntls-names = [\"a\", \"b\"]\nin-band-dtmf = false")
+            .unwrap();
+        let mut values = Values::default();
+        values.offer("max-calls", "9".into(), "flag --max-calls");
+        values.offer_environment(|name| (name == "STROWGER_DRAIN_SECONDS").then(|| "6".to_owned()));
+        values.offer_file(&file).unwrap();
+        let config = Config::from_values(&values).unwrap();
+        assert_eq!((config.max_calls, config.drain.as_secs(), config.in_band_dtmf), (9, 6, false));
+        assert_eq!(config.tls_names, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_name_value_origin_and_range() {
+        for (name, value) in [
+            ("http", "localhost:80"),
+            ("sip", "127.0.0.1"),
+            ("rtp-ports", "30000-20000"),
+            ("rtp-ports", "20001-20002"),
+            ("rtp-ports", "80-90"),
+            ("advertise", "0.0.0.0"),
+            ("advertise", "example.com"),
+            ("drain-seconds", "3601"),
+            ("drain-seconds", "-1"),
+            ("max-calls", "0"),
+            ("codecs", "opus"),
+            ("codecs", ""),
+            ("in-band-dtmf", "maybe"),
+            ("tls-names", " , "),
+            ("data-dir", ""),
+            ("log", "strowger=loud"),
+            ("log-format", "xml"),
+        ] {
+            let mut values = Values::default();
+            values.offer(name, value.into(), "flag");
+            let message = Config::from_values(&values).unwrap_err().to_string();
+            let allowed = SETTINGS.iter().find(|s| s.name == name).unwrap().allowed;
+            assert!(message.contains(name) && message.contains(value) && message.contains(allowed), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_names_its_neighbour() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("strowger.toml");
+        std::fs::write(&file, "rtp-port = \"20000-20010\"").unwrap();
+        let message = Values::default().offer_file(&file).unwrap_err().to_string();
+        assert!(message.contains("rtp-port") && message.contains("rtp-ports"), "{message}");
+    }
+}

@@ -1,0 +1,7 @@
+//! Command line → one function call.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    strowger::cli::run(std::env::args_os())
+}

@@ -1,0 +1,111 @@
+//! What the two ends of a leg agree on about its audio: the words that signalling (which negotiates it)
+//! and media (which carries it out) share. SDP itself is `sip::sdp`; sockets are `media::worker`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// Names a leg: one SIP dialog and its media. Unique within a running engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LegId(pub u64);
+
+impl std::fmt::Display for LegId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "leg-{}", self.0)
+    }
+}
+
+/// An audio codec that we speak (RFC 3551 static payload types).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Codec {
+    /// G.711 µ-law, payload type 0, 8 kHz.
+    Pcmu,
+    /// G.711 A-law, payload type 8, 8 kHz.
+    Pcma,
+}
+
+impl Codec {
+    /// The name in `a=rtpmap` (compare without case).
+    pub fn encoding_name(self) -> &'static str {
+        match self {
+            Codec::Pcmu => "PCMU",
+            Codec::Pcma => "PCMA",
+        }
+    }
+
+    /// The static payload type of RFC 3551 table 4.
+    pub fn static_payload_type(self) -> u8 {
+        match self {
+            Codec::Pcmu => 0,
+            Codec::Pcma => 8,
+        }
+    }
+
+    /// RTP clock rate in Hz.
+    pub fn clock_rate(self) -> u32 {
+        8000
+    }
+}
+
+/// Which way audio flows, seen from our side (RFC 3264 §5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Direction {
+    /// Both ways.
+    #[default]
+    SendRecv,
+    /// We send, the peer does not (the peer has put us on hold, or listens only).
+    SendOnly,
+    /// The peer sends, we do not.
+    RecvOnly,
+    /// Nobody sends.
+    Inactive,
+}
+
+impl Direction {
+    /// May we send audio?
+    pub fn sends(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::SendOnly)
+    }
+
+    /// May the peer send audio?
+    pub fn receives(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::RecvOnly)
+    }
+}
+
+/// Our side of a stream, as it goes into an offer or an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalMedia {
+    /// The address put into `c=`: the advertised one.
+    pub address: IpAddr,
+    /// The RTP port (even); RTCP is the next one.
+    pub port: u16,
+    /// Codecs that we take, most wanted first. Never empty.
+    pub codecs: Vec<Codec>,
+    /// What we want to do; an answer narrows it by the offer.
+    pub direction: Direction,
+}
+
+/// What both sides agreed on: all that media needs to run the stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NegotiatedMedia {
+    /// Where the peer says it receives RTP. Unspecified address or port 0: nowhere (old-style hold).
+    pub remote_rtp: SocketAddr,
+    /// Where the peer says it receives RTCP (`a=rtcp`, RFC 3605, or the next port).
+    pub remote_rtcp: SocketAddr,
+    /// What we send.
+    pub codec: Codec,
+    /// The payload type we send it with: the peer's number.
+    pub send_payload_type: u8,
+    /// The audio payload types that may arrive: our numbers, with every codec that was agreed.
+    pub receive_payload_types: Vec<(u8, Codec)>,
+    /// Payload type for telephone-event that we send with (the peer's number, RFC 4733 §2.5.1.2); none: not agreed.
+    pub send_telephone_event: Option<u8>,
+    /// Payload type for telephone-event that may arrive (our number).
+    pub receive_telephone_event: Option<u8>,
+    /// Which way audio flows, seen from our side.
+    pub direction: Direction,
+    /// Milliseconds of audio a packet that the peer asked for (`a=ptime`); 20 where it said nothing.
+    pub ptime_ms: u32,
+}
