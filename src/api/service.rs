@@ -35,10 +35,13 @@ pub trait Calls: Send + Sync + 'static {
     /// Everything else an application may want of a call: media, tones, leaving.
     fn command<'a>(&'a self, call: &'a str, command: Command) -> Pending<'a, Reply, CallError>;
 
-    /// The answer given before under this key (at most 200 bytes), unless it is forgotten.
-    fn recall<'a>(&'a self, key: &'a str) -> Pending<'a, Option<Remembered>, StoreError>;
-    /// Keep an answer, across restarts too, until its `expires`. The oldest go first when too many are kept.
-    fn remember<'a>(&'a self, key: &'a str, answer: Remembered) -> Pending<'a, (), StoreError>;
+    /// Reserve the id of a repeatable request until `expires`, across restarts too. `key` is at most 100 bytes;
+    /// `fingerprint` tells one request from another. The oldest answers go first when too many are kept.
+    fn claim<'a>(&'a self, key: &'a str, fingerprint: &'a str, expires: Time) -> Pending<'a, Claim, StoreError>;
+    /// Keep the answer to a claimed id.
+    fn record<'a>(&'a self, key: &'a str, answer: Recorded) -> Pending<'a, (), StoreError>;
+    /// Give a claimed id free: nothing has happened, a repetition may do it.
+    fn release<'a>(&'a self, key: &'a str) -> Pending<'a, (), StoreError>;
 }
 
 /// A call to place.
@@ -155,17 +158,26 @@ pub enum CallError {
 #[error("{0}")]
 pub struct StoreError(pub String);
 
+/// What became of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The first request of this id: do it, then [`Calls::record`] or [`Calls::release`].
+    New,
+    /// The first one is still at work.
+    InProgress,
+    /// The first one was answered so.
+    Answered(Recorded),
+    /// The id was used for another request: refuse this one.
+    Different,
+}
+
 /// An answer that was given, kept for a repetition of its request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remembered {
-    /// SHA-256 of the request's body, hexadecimal: the same id with another body is a mistake.
-    pub fingerprint: String,
+pub struct Recorded {
     /// HTTP status.
     pub status: u16,
     /// JSON, or empty.
     pub body: String,
-    /// When it may be forgotten.
-    pub expires: Time,
 }
 
 /// What an operator manages and sees under `/v1`.
@@ -292,14 +304,9 @@ pub enum AdminError {
     /// 409: something else does not allow it (a rule that can never be told apart, a subscription still in use).
     #[error("{0}")]
     Conflict(String),
-    /// 400.
-    #[error("{field}: {problem}")]
-    Invalid {
-        /// A path such as `match.to.regex`.
-        field: String,
-        /// What is wrong, and what is allowed.
-        problem: String,
-    },
+    /// 400: everything that is wrong; never empty.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<FieldProblem>),
     /// 501.
     #[error("{0}")]
     NotImplemented(String),
@@ -309,6 +316,23 @@ pub enum AdminError {
     /// 500. The text goes to the log, not to the client.
     #[error("{0}")]
     Internal(String),
+}
+
+impl AdminError {
+    /// One field is wrong.
+    pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        AdminError::Invalid(vec![FieldProblem { field: field.into(), problem: problem.into() }])
+    }
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct FieldProblem {
+    /// A path such as `match.to.regex`; empty: the document as a whole.
+    pub field: String,
+    /// What is wrong, and what is allowed.
+    pub problem: String,
 }
 
 /// A prompt in the library.
