@@ -1,0 +1,257 @@
+//! Offers and answers as phones, carriers and attackers write them.
+
+use super::*;
+use crate::random::Random;
+
+fn ours(codecs: &[Codec]) -> LocalMedia {
+    LocalMedia {
+        address: "192.0.2.1".parse().unwrap(),
+        port: 20000,
+        codecs: codecs.to_vec(),
+        direction: Direction::SendRecv,
+    }
+}
+
+fn both() -> LocalMedia {
+    ours(&[Codec::Pcmu, Codec::Pcma])
+}
+
+fn answer(offer: &str, media: &LocalMedia) -> Result<(String, NegotiatedMedia), SdpError> {
+    let (body, negotiated) = LocalDescription::new(4000).answer(&Description::parse(offer.as_bytes())?, media)?;
+    Ok((String::from_utf8(body).unwrap(), negotiated))
+}
+
+const HEAD: &str = "v=0\r\no=alice 1 1 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n";
+
+#[test]
+fn static_numbers_need_no_rtpmap_and_the_offers_order_wins() {
+    let (body, agreed) = answer(&format!("{HEAD}m=audio 4000 RTP/AVP 8 0 18\r\n"), &both()).unwrap();
+    assert_eq!(agreed.codec, Codec::Pcma);
+    assert_eq!(agreed.send_payload_type, 8);
+    assert_eq!(agreed.receive_payload_types, vec![(8, Codec::Pcma), (0, Codec::Pcmu)]);
+    assert_eq!(agreed.send_telephone_event, None);
+    assert_eq!(agreed.remote_rtp, "198.51.100.7:4000".parse().unwrap());
+    assert_eq!(agreed.remote_rtcp, "198.51.100.7:4001".parse().unwrap());
+    assert!(body.contains("m=audio 20000 RTP/AVP 8 0\r\n"), "{body}");
+    assert!(!body.contains("telephone-event"));
+}
+
+#[test]
+fn dynamic_numbers_and_telephone_event_keep_the_peers_numbers() {
+    let (body, agreed) = answer(
+        &format!(
+            "{HEAD}m=audio 4000 RTP/AVP 111 97 96\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:97 pcmu/8000/1\r\n\
+             a=rtpmap:96 telephone-event/8000\r\na=fmtp:96 0-15\r\na=ptime:30\r\na=rtcp:53020 IN IP4 203.0.113.9\r\n"
+        ),
+        &both(),
+    )
+    .unwrap();
+    assert_eq!((agreed.codec, agreed.send_payload_type), (Codec::Pcmu, 97));
+    assert_eq!((agreed.send_telephone_event, agreed.receive_telephone_event), (Some(96), Some(96)));
+    assert_eq!(agreed.ptime_ms, 30);
+    assert_eq!(agreed.remote_rtcp, "203.0.113.9:53020".parse().unwrap());
+    assert!(body.contains("m=audio 20000 RTP/AVP 97 96\r\n"), "{body}");
+    assert!(body.contains("a=fmtp:96 0-15\r\n"));
+}
+
+#[test]
+fn a_telephone_event_at_another_rate_is_not_ours() {
+    let offer = format!(
+        "{HEAD}m=audio 4000 RTP/AVP 0 100 101\r\na=rtpmap:100 telephone-event/48000\r\n\
+         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-11,16\r\n"
+    );
+    let (body, agreed) = answer(&offer, &both()).unwrap();
+    assert_eq!(agreed.send_telephone_event, Some(101));
+    assert!(body.contains("a=fmtp:101 0-16\r\n"));
+}
+
+#[test]
+fn other_lines_are_refused_in_their_place() {
+    let offer = format!(
+        "{HEAD}m=video 5000 RTP/AVP 96 97\r\na=rtpmap:96 H264/90000\r\nm=audio 4000 RTP/AVP 0\r\n\
+         m=audio 4002 RTP/AVP 8\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"
+    );
+    let (body, _) = answer(&offer, &both()).unwrap();
+    let lines: Vec<_> = body.lines().filter(|l| l.starts_with("m=")).collect();
+    assert_eq!(
+        lines,
+        [
+            "m=video 0 RTP/AVP 96 97",
+            "m=audio 20000 RTP/AVP 0",
+            "m=audio 0 RTP/AVP 8",
+            "m=application 0 UDP/DTLS/SCTP webrtc-datachannel"
+        ]
+    );
+}
+
+#[test]
+fn an_offer_without_anything_of_ours_is_refused() {
+    for media in [
+        "m=audio 4000 RTP/AVP 9 18\r\n",
+        "m=audio 0 RTP/AVP 0\r\n",
+        "m=audio 4000 RTP/SAVP 0\r\n",
+        "m=video 4000 RTP/AVP 0\r\n",
+        "m=audio 4000 RTP/AVP 0\r\na=rtpmap:0 G729/8000\r\n",
+        "m=audio 4000 RTP/AVP 0\r\nc=IN IP4 224.2.1.1/127\r\n",
+        "",
+    ] {
+        assert_eq!(answer(&format!("{HEAD}{media}"), &both()).unwrap_err(), SdpError::NothingInCommon, "{media}");
+    }
+    let only_a = ours(&[Codec::Pcma]);
+    assert!(answer(&format!("{HEAD}m=audio 4000 RTP/AVP 0\r\n"), &only_a).is_err());
+    let many = format!("{HEAD}{}", "m=audio 4000 RTP/AVP 0\r\n".repeat(33));
+    assert_eq!(answer(&many, &both()).unwrap_err(), SdpError::TooManyLines);
+}
+
+#[test]
+fn hold_in_every_style_is_mirrored() {
+    let cases = [
+        ("a=sendonly\r\n", "", Direction::RecvOnly, "a=recvonly"),
+        ("a=recvonly\r\n", "", Direction::SendOnly, "a=sendonly"),
+        ("a=inactive\r\n", "", Direction::Inactive, "a=inactive"),
+        ("a=sendrecv\r\n", "", Direction::SendRecv, "a=sendrecv"),
+        ("", "c=IN IP4 0.0.0.0\r\n", Direction::RecvOnly, "a=recvonly"),
+        ("a=inactive\r\n", "c=IN IP4 0.0.0.0\r\n", Direction::Inactive, "a=inactive"),
+    ];
+    for (attribute, connection, direction, written) in cases {
+        let offer = format!("{HEAD}m=audio 4000 RTP/AVP 0\r\n{connection}{attribute}");
+        let (body, agreed) = answer(&offer, &both()).unwrap();
+        assert_eq!(agreed.direction, direction, "{offer}");
+        assert!(body.contains(written), "{body}");
+    }
+    // At session level it holds for every line, and a line's own word wins.
+    let held =
+        "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r\na=sendonly\r\nm=audio 4000 RTP/AVP 0\r\n";
+    assert_eq!(answer(held, &both()).unwrap().1.direction, Direction::RecvOnly);
+    assert_eq!(answer(&format!("{held}a=sendrecv\r\n"), &both()).unwrap().1.direction, Direction::SendRecv);
+}
+
+#[test]
+fn our_own_direction_narrows_the_answer() {
+    let media = LocalMedia { direction: Direction::SendOnly, ..both() };
+    let (_, agreed) = answer(&format!("{HEAD}m=audio 4000 RTP/AVP 0\r\n"), &media).unwrap();
+    assert_eq!(agreed.direction, Direction::SendOnly);
+    let (body, agreed) = answer(&format!("{HEAD}m=audio 4000 RTP/AVP 0\r\na=sendonly\r\n"), &media).unwrap();
+    assert_eq!(agreed.direction, Direction::Inactive);
+    assert!(body.contains("a=inactive"));
+}
+
+#[test]
+fn ipv6_goes_both_ways() {
+    let offer =
+        "v=0\r\no=- 1 1 IN IP6 2001:db8::7\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\nc=IN IP6 2001:db8::7\r\n";
+    let media = LocalMedia { address: "2001:db8::1".parse().unwrap(), ..both() };
+    let (body, agreed) = answer(offer, &media).unwrap();
+    assert_eq!(agreed.remote_rtp, "[2001:db8::7]:4000".parse().unwrap());
+    assert!(body.contains("c=IN IP6 2001:db8::1\r\n"));
+    assert!(body.contains("IN IP6 2001:db8::1\r\ns="));
+}
+
+#[test]
+fn bare_line_feeds_unknown_lines_and_missing_s_are_read() {
+    let offer = "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nt=0 0\nm=audio 4000 RTP/AVP 0\na=X-nat:0\na=silenceSupp:off - - - -\nx=odd\n";
+    assert!(answer(offer, &both()).is_ok());
+}
+
+#[test]
+fn the_version_moves_only_with_the_description() {
+    let version = |body: &[u8]| {
+        let text = std::str::from_utf8(body).unwrap();
+        text.lines().nth(1).unwrap().split(' ').nth(2).unwrap().parse::<u64>().unwrap()
+    };
+    let offer = Description::parse(format!("{HEAD}m=audio 4000 RTP/AVP 0\r\n").as_bytes()).unwrap();
+    let held = Description::parse(format!("{HEAD}m=audio 4000 RTP/AVP 0\r\na=sendonly\r\n").as_bytes()).unwrap();
+    let mut local = LocalDescription::new(4000);
+    let first = local.answer(&offer, &both()).unwrap().0;
+    assert_eq!(version(&first), version(&local.answer(&offer, &both()).unwrap().0));
+    assert_eq!(version(&first) + 1, version(&local.answer(&held, &both()).unwrap().0));
+    assert_eq!(version(&first) + 2, version(&local.offer(&both())));
+    assert_eq!(version(&first) + 2, version(&local.offer(&both())));
+}
+
+#[test]
+fn our_offer_and_the_peers_answer_meet_on_each_ones_numbers() {
+    let mut local = LocalDescription::new(1);
+    let offer = String::from_utf8(local.offer(&both())).unwrap();
+    assert!(offer.contains("m=audio 20000 RTP/AVP 0 8 101\r\n"), "{offer}");
+    let reply = format!("{HEAD}m=audio 4000 RTP/AVP 8 96\r\na=rtpmap:96 telephone-event/8000\r\n");
+    let agreed = local.accept(&Description::parse(reply.as_bytes()).unwrap()).unwrap();
+    assert_eq!((agreed.codec, agreed.send_payload_type), (Codec::Pcma, 8));
+    assert_eq!(agreed.receive_payload_types, vec![(8, Codec::Pcma)]);
+    assert_eq!((agreed.send_telephone_event, agreed.receive_telephone_event), (Some(96), Some(101)));
+    for refused in ["m=audio 0 RTP/AVP 0\r\n", "m=audio 4000 RTP/AVP 9\r\n", ""] {
+        let refused = Description::parse(format!("{HEAD}{refused}").as_bytes()).unwrap();
+        assert_eq!(local.accept(&refused), Err(SdpError::NothingInCommon));
+    }
+}
+
+#[test]
+fn a_new_offer_keeps_the_sessions_lines_and_numbers() {
+    let mut local = LocalDescription::new(1);
+    let first = format!(
+        "{HEAD}m=video 5000 RTP/AVP 96\r\nm=audio 4000 RTP/AVP 97 99\r\na=rtpmap:97 PCMU/8000\r\na=rtpmap:99 telephone-event/8000\r\n"
+    );
+    local.answer(&Description::parse(first.as_bytes()).unwrap(), &both()).unwrap();
+    let body = String::from_utf8(local.offer(&both())).unwrap();
+    assert!(body.contains("m=video 0 RTP/AVP 96\r\nm=audio 20000 RTP/AVP 97 8 99\r\n"), "{body}");
+}
+
+#[test]
+fn a_refused_offer_leaves_the_session_as_it_was() {
+    let mut local = LocalDescription::new(1);
+    let first = format!("{HEAD}m=audio 4000 RTP/AVP 101\r\na=rtpmap:101 PCMU/8000\r\n");
+    local.answer(&Description::parse(first.as_bytes()).unwrap(), &both()).unwrap();
+    let before = local.clone();
+    let body = String::from_utf8(local.offer(&both())).unwrap();
+    assert!(body.contains("m=audio 20000 RTP/AVP 101 8 102\r\n"), "a number keeps its meaning: {body}");
+    local.roll_back(&before);
+    assert_eq!((&local.numbers, local.telephone_event), (&vec![(101, Codec::Pcmu)], None));
+    assert!(local.version > before.version, "a version once shown is not shown again");
+}
+
+#[test]
+fn two_of_ours_understand_each_other() {
+    let mut caller = LocalDescription::new(1);
+    let mut callee = LocalDescription::new(2);
+    let offer = caller.offer(&both());
+    let (reply, theirs) = callee
+        .answer(&Description::parse(&offer).unwrap(), &LocalMedia { port: 30000, ..ours(&[Codec::Pcma]) })
+        .unwrap();
+    let mine = caller.accept(&Description::parse(&reply).unwrap()).unwrap();
+    assert_eq!((mine.codec, theirs.codec), (Codec::Pcma, Codec::Pcma));
+    assert_eq!(mine.remote_rtp.port(), 30000);
+    assert_eq!(theirs.remote_rtp.port(), 20000);
+    assert_eq!(mine.send_telephone_event, theirs.receive_telephone_event);
+}
+
+#[test]
+fn garbage_is_refused_without_a_panic() {
+    let mut random = Random::from_number(7);
+    let seed = format!(
+        "{HEAD}m=audio 4000 RTP/AVP 97 0 99\r\nc=IN IP6 2001:db8::1\r\na=rtpmap:97 PCMU/8000/1\r\na=fmtp:99 0-15,16\r\na=rtcp:1 IN IP4 1.2.3.4\r\na=ptime:20\r\na=sendonly\r\n"
+    )
+    .into_bytes();
+    for _ in 0..20_000 {
+        let mut bytes = seed.clone();
+        for _ in 0..=random.below(12) {
+            if bytes.len() < 2 {
+                break;
+            }
+            let at = random.below(bytes.len() as u64) as usize;
+            match random.below(4) {
+                0 => bytes[at] = random.below(256) as u8,
+                1 => {
+                    bytes.remove(at);
+                }
+                2 => bytes.insert(at, b"/- :=\r\n09"[random.below(9) as usize]),
+                _ => bytes.truncate(at.max(1)),
+            }
+        }
+        if let Ok(description) = Description::parse(&bytes) {
+            let mut local = LocalDescription::new(random.u64());
+            let _ = local.answer(&description, &both());
+            local.offer(&both());
+            let _ = local.accept(&description);
+        }
+    }
+}
