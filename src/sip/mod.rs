@@ -2,6 +2,7 @@
 //! Only `transport` opens sockets.
 //!
 //! - [`peer`]: who is at the other end of a hop.
+//! - [`message`]: the wire layer: framing, headers, URIs.
 //! - [`sdp`]: offer and answer (RFC 3264) over audio.
 //! - [`digest`]: answering 401 and 407 (RFC 7616, 8760).
 //! - [`transaction`]: the four transaction machines.
@@ -13,6 +14,7 @@ pub mod agent;
 pub mod dialog;
 pub mod digest;
 pub mod leg;
+pub mod message;
 pub mod peer;
 pub mod sdp;
 pub mod transaction;
