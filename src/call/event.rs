@@ -88,6 +88,36 @@ pub enum EventKind {
     SendTonesFailed,
 }
 
+impl EventKind {
+    /// The name, as this enumeration spells it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            EventKind::CallConnected => "CallConnected",
+            EventKind::CallDisconnected => "CallDisconnected",
+            EventKind::CreateCallFailed => "CreateCallFailed",
+            EventKind::AnswerFailed => "AnswerFailed",
+            EventKind::ParticipantsUpdated { .. } => "ParticipantsUpdated",
+            EventKind::PlayStarted => "PlayStarted",
+            EventKind::PlayCompleted => "PlayCompleted",
+            EventKind::PlayFailed { .. } => "PlayFailed",
+            EventKind::PlayCanceled => "PlayCanceled",
+            EventKind::RecognizeCompleted(_) => "RecognizeCompleted",
+            EventKind::RecognizeFailed { .. } => "RecognizeFailed",
+            EventKind::RecognizeCanceled => "RecognizeCanceled",
+            EventKind::ContinuousDtmfTone { .. } => "ContinuousDtmfTone",
+            EventKind::ContinuousDtmfStopped => "ContinuousDtmfStopped",
+            EventKind::ContinuousDtmfFailed => "ContinuousDtmfFailed",
+            EventKind::SendTonesCompleted => "SendTonesCompleted",
+            EventKind::SendTonesFailed => "SendTonesFailed",
+        }
+    }
+
+    /// Is it the last event of its call? None follows it.
+    pub fn ends_the_call(&self) -> bool {
+        matches!(self, EventKind::CallDisconnected | EventKind::CreateCallFailed | EventKind::AnswerFailed)
+    }
+}
+
 /// What a recognition heard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Recognized {

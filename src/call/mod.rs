@@ -6,11 +6,11 @@
 //! [`Call::media_event`], [`Call::loaded`] and, at [`Call::deadline`], [`Call::timeout`]; after each of these, carry
 //! out what [`Call::poll`] gives until it gives nothing. [`Output::Ended`] comes exactly once, last.
 
-mod call;
 mod command;
 mod digits;
 mod event;
 mod lifecycle;
+mod machine;
 mod operation;
 pub mod outcome;
 mod output;
@@ -22,12 +22,12 @@ pub mod timeline;
 #[cfg(test)]
 mod tests;
 
-pub use call::Call;
 pub use command::{
     Choice, Command, Context, MAX_QUEUED, MAX_SOURCES, MAX_TONES, Play, Recognize, RecognizeInput, Refusal,
     RejectReason, Reply,
 };
 pub use event::{Event, EventKind, Outcome, Recognized};
+pub use machine::Call;
 pub use output::{CallRecord, CallState, Clips, EndedBy, LoadFailure, LoadFailureKind, LoadId, Output, Place};
 pub use party::{Participant, Party};
 pub use setup::{CallDirection, CallId, CallSettings, IncomingCall, OutgoingCall};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallId, Context, Event, Outcome, Party, TimelineEntry, CallDirection};
+use super::{CallDirection, CallId, Context, Event, Outcome, Party, TimelineEntry};
 use crate::media::{Clip, MediaCommand, StreamStatistics};
 use crate::session::{LegId, LocalMedia};
 use crate::sip::leg::LegCommand;

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::operation::Operations;
-use super::participants::Remote;
+use super::participants::{Remote, Signalling};
 use super::{
     CallDirection, CallId, CallRecord, CallSettings, CallState, Clips, Command, Context, EndedBy, Event, EventKind,
-    IncomingCall, LoadFailure, LoadId, OutgoingCall, Outcome, Output, Participant, Party, Refusal, Reply, TimelineEntry,
-    Topic,
+    IncomingCall, LoadFailure, LoadId, Outcome, OutgoingCall, Output, Participant, Party, Refusal, Reply,
+    TimelineEntry, Topic,
 };
 use crate::media::{MediaCommand, MediaEvent, StreamStatistics};
 use crate::session::LegId;
@@ -77,7 +77,7 @@ impl Call {
             correlation_id: setup.correlation_id,
             server_call_id: setup.server_call_id,
             context: None,
-            remote: Remote::new(setup.leg, setup.from),
+            remote: Remote::new(setup.leg, setup.from, Signalling::Live),
             operations: Operations::default(),
             started: now,
             connected: None,
@@ -106,7 +106,7 @@ impl Call {
             correlation_id: setup.correlation_id,
             server_call_id: setup.server_call_id,
             context: setup.context,
-            remote: Remote::new(setup.leg, setup.target),
+            remote: Remote::new(setup.leg, setup.target, Signalling::Idle),
             operations: Operations::default(),
             started: now,
             connected: None,
@@ -184,7 +184,7 @@ impl Call {
         self.expire(now);
         match self.state {
             CallState::Ringing => {
-                self.leg(LegCommand::Refuse { status: 503, phrase: None, retry_after: None });
+                self.refuse(503);
                 self.finish(EndedBy::Engine, Outcome::from_sip(503, "Service Unavailable", None, true), now);
             }
             CallState::Answering | CallState::Connecting | CallState::Connected => {
