@@ -1,0 +1,1 @@
+//! The outbox against web servers on loopback.

@@ -1,0 +1,1 @@
+//! The table against calls, condition by condition.
