@@ -1,10 +1,10 @@
 //! What a user agent is told at its birth: its addresses, its timers (RFC 3261 §17.1.1.1) and its bounds.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::session::Codec;
 use crate::sip::peer::Transport;
+pub use crate::sip::transaction::TimerConfig;
 
 /// How a user agent presents itself, waits, and where it stops.
 #[derive(Clone, Debug)]
@@ -34,33 +34,6 @@ pub struct ContactAddress {
     pub host: String,
     /// The port that others reach us by.
     pub port: u16,
-}
-
-/// The base timers; all others are multiples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimerConfig {
-    /// Round-trip estimate; default 500 ms.
-    pub t1: Duration,
-    /// Longest pause between retransmissions; default 4 s.
-    pub t2: Duration,
-    /// How long a message can stay in the network; default 5 s.
-    pub t4: Duration,
-    /// Timer D: how long an unreliable INVITE client transaction lingers; at least 32 s.
-    pub d: Duration,
-    /// How long an incoming INVITE may stay unanswered before we answer 480; default 3 min (timer C's place).
-    pub unanswered: Duration,
-}
-
-impl Default for TimerConfig {
-    fn default() -> Self {
-        TimerConfig {
-            t1: Duration::from_millis(500),
-            t2: Duration::from_secs(4),
-            t4: Duration::from_secs(5),
-            d: Duration::from_secs(32),
-            unanswered: Duration::from_secs(180),
-        }
-    }
 }
 
 /// How much state the outside may make us keep. Past a bound a new request is answered 503 with `Retry-After`,
