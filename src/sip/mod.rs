@@ -9,6 +9,7 @@
 //! - [`dialog`]: who is whom within a call.
 //! - [`leg`]: one INVITE session, as call control sees it.
 //! - [`agent`]: all of it as one object.
+//! - [`transport`]: sockets: UDP and TCP on one port.
 
 pub mod agent;
 pub mod dialog;
@@ -18,3 +19,4 @@ pub mod message;
 pub mod peer;
 pub mod sdp;
 pub mod transaction;
+pub mod transport;

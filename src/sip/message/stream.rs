@@ -2,13 +2,13 @@
 //! out. Pure; reading, writing and time limits are `transport`'s.
 
 use super::error::{ParseError, Problem};
-use super::{MAX_MESSAGE, Message, parse};
+use super::{MAX_MESSAGE, parse};
 
 /// What a stream held.
 #[derive(Debug)]
 pub enum Framed {
-    /// A message: its bytes, and what they read as. A message that is framed but malformed leaves the stream in order.
-    Message { bytes: Vec<u8>, message: Result<Message, ParseError> },
+    /// A message's bytes, for [`super::Message::parse`]. One that is framed but malformed leaves the stream in order.
+    Message(Vec<u8>),
     /// CRLF CRLF between messages: answer with CRLF.
     Ping,
     /// A message whose end cannot be known (no Content-Length, a bad or too large one, too long a head): answer it
@@ -81,8 +81,7 @@ impl Framer {
             self.buffer.clear();
             self.start = 0;
         }
-        let message = parse::datagram(&bytes);
-        Some(Framed::Message { bytes, message })
+        Some(Framed::Message(bytes))
     }
 
     fn pending(&self) -> &[u8] {

@@ -435,7 +435,8 @@ fn read_params(bytes: &[u8]) -> Result<Params, &'static str> {
         if name.is_empty() {
             return Err("an empty parameter");
         }
-        let name = part(name, is_param_byte, "a bad character in a parameter")?;
+        // Names are looked up, so escapes that mean nothing (`%6C%72` for `lr`) are resolved.
+        let name = canonical(&part(name, is_param_byte, "a bad character in a parameter")?);
         // '=' and '@' in values are wrong, but common (`+g.3gpp.icsi-ref=…==`), and mean nothing else there.
         let value = value.map(|v| part(v, |b| is_param_byte(b) || b == b'=', "a bad character in a parameter"));
         params.push_raw(name, value.transpose()?);

@@ -94,7 +94,8 @@ impl Via {
         let (Some(name), Some(version), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
             return Err("not SIP/2.0/transport");
         };
-        if !name.eq_ignore_ascii_case(b"SIP") || version != b"2.0" {
+        // Any version is a Via: a request of another one is answered (505) along it.
+        if !name.eq_ignore_ascii_case(b"SIP") || !lex::is_token(version) {
             return Err("not SIP/2.0");
         }
         let space = rest.iter().position(|&b| lex::is_space(b)).ok_or("no sent-by")?;
