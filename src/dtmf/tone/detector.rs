@@ -1,0 +1,285 @@
+//! Hears DTMF digits in 8 kHz audio (ITU-T Q.24 limits). One [`Detector`] for each listened-to stream.
+//! Decoding, and concealing lost packets, come before it; the arbiter comes after.
+//!
+//! # How
+//! Every 5 ms a tapered window of 30 ms is judged by itself ([`super::analysis`]): the strongest frequency of each group
+//! is refined by its phase, and the two refined tones must hold nearly all of the window's power (so a third tone, a
+//! harmonic, speech or noise beside them speaks against a digit), lie near enough to the nominal frequencies, and not be
+//! too unequal. [`START_HITS`] agreeing windows make a digit; that needs a tone of about 30 ms. A digit ends with
+//! [`END_MISSES`] windows that are not it, which a pause of about 30 ms gives and an interruption of 10 ms does not.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::analysis::{HOP, Spectrum, WINDOW, tone_power};
+use super::{HIGH_GROUP, KEYPAD, LOW_GROUP, SAMPLE_RATE};
+use crate::dtmf::{Digit, Phase, Report, Way};
+use crate::time::Time;
+
+/// Agreeing windows that make a digit.
+const START_HITS: u32 = 4;
+/// Windows without the digit that end it.
+const END_MISSES: u32 = 6;
+/// The part of the window's power that the two tones must hold for a digit to begin.
+const START_FRACTION: f32 = 0.86;
+/// And for it to go on.
+const HOLD_FRACTION: f32 = 0.65;
+/// How far a frequency may be off the nominal one, as a part of it, by the mean over a digit's first windows. Q.24 wants
+/// 1.5 % (and 2 Hz) taken, and 3.5 % refused.
+const MAX_OFFSET: f32 = 0.0255;
+/// The same for a single window, which is less exact.
+const MAX_WINDOW_OFFSET: f32 = 0.035;
+/// The most by which the low tone may be the stronger one (a power ratio: 10 dB; 8 must be taken).
+const MAX_LOW_OVER_HIGH: f32 = 10.0;
+/// The most by which the high tone may be the stronger one (6 dB; 4 must be taken).
+const MAX_HIGH_OVER_LOW: f32 = 4.0;
+/// The weakest tone that counts, in squared sample units: −40 dBm0.
+const MIN_POWER: f32 = 26.0e3;
+/// The part of the power that the two nominal frequencies hold at least, before refining is worth the work.
+const WORTH_REFINING: f32 = 0.3;
+/// Samples of a window that may lie outside the tone while it still counts: where a tone began and ended is estimated
+/// by it.
+const SLACK: u64 = 66;
+/// Samples taken at a time; bounds the buffer.
+const CHUNK: usize = 160;
+
+/// Which edge of a tone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToneEdge {
+    /// The tone has begun.
+    Start,
+    /// The tone is over.
+    End {
+        /// How long it was, within about 10 ms.
+        duration: Duration,
+    },
+}
+
+/// What the detector heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToneReport {
+    /// Which digit.
+    pub digit: Digit,
+    /// Which edge.
+    pub edge: ToneEdge,
+    /// The sample, counted from the stream's first, where the edge was, within about 5 ms.
+    pub position: u64,
+    /// The sample up to which the detector had to listen to be sure.
+    pub decided_at: u64,
+}
+
+impl ToneReport {
+    /// As a report for the arbiter, made at `at`.
+    pub fn at(self, at: Time) -> Report {
+        let phase = match self.edge {
+            ToneEdge::Start => Phase::Start,
+            ToneEdge::End { duration } => Phase::End { duration },
+        };
+        Report { digit: self.digit, way: Way::InBand, phase, at }
+    }
+}
+
+/// A window that sounds like a digit.
+#[derive(Clone, Copy, Debug)]
+struct Hit {
+    digit: Digit,
+    /// The part of the power that the two tones hold.
+    fraction: f32,
+    /// Frequency offsets, as parts of the nominal frequency.
+    low_offset: f32,
+    high_offset: f32,
+}
+
+/// Windows that agree on a digit, but are not yet enough.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Candidate {
+    digit: Digit,
+    hits: u32,
+    /// End of its first window.
+    first: u64,
+    /// Sums of the offsets of all its windows but the first, which is the most disturbed by the tone's beginning.
+    low_offsets: f32,
+    high_offsets: f32,
+}
+
+/// A digit that has begun.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Held {
+    digit: Digit,
+    /// Where the tone began.
+    began: u64,
+    /// End of the last window with it.
+    last: u64,
+    /// Windows without it since.
+    misses: u32,
+}
+
+/// Hears digits in one stream of 8 kHz samples.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Detector {
+    /// The newest samples: a window, and what is not yet judged. At most `WINDOW + CHUNK`.
+    samples: Vec<f32>,
+    /// Samples judged so far: the end of the newest window.
+    position: u64,
+    /// Hops in a row, up to a window's worth, that were too quiet to matter.
+    quiet: usize,
+    /// The window one hop before; none where it was quiet.
+    before: Option<Spectrum>,
+    candidate: Option<Candidate>,
+    held: Option<Held>,
+}
+
+impl Default for Detector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Detector {
+    /// Nothing heard yet.
+    pub fn new() -> Self {
+        let mut samples = Vec::with_capacity(WINDOW + CHUNK);
+        samples.resize(WINDOW - HOP, 0.0);
+        Detector { samples, position: 0, quiet: WINDOW / HOP, before: None, candidate: None, held: None }
+    }
+
+    /// Listens to the next samples, any number of them; `report` is called for each edge. Allocates nothing.
+    pub fn feed(&mut self, samples: &[i16], report: &mut impl FnMut(ToneReport)) {
+        for chunk in samples.chunks(CHUNK) {
+            self.samples.extend(chunk.iter().map(|sample| f32::from(*sample)));
+            let mut from = 0;
+            while let Some(window) = self.samples.get(from..).and_then(|rest| rest.first_chunk::<WINDOW>()) {
+                let window = *window;
+                self.window(&window, report);
+                from += HOP;
+            }
+            self.samples.drain(..from);
+        }
+    }
+
+    /// The stream is over: ends a digit that goes on.
+    pub fn finish(&mut self, report: &mut impl FnMut(ToneReport)) {
+        if let Some(held) = self.held.take() {
+            report(end(held, self.position));
+        }
+        self.candidate = None;
+    }
+
+    /// The digit that is heard at present.
+    pub fn current(&self) -> Option<Digit> {
+        self.held.map(|held| held.digit)
+    }
+
+    /// Judges the next window.
+    fn window(&mut self, window: &[f32; WINDOW], report: &mut impl FnMut(ToneReport)) {
+        self.position += HOP as u64;
+        let newest: f32 = window[WINDOW - HOP..].iter().map(|x| x * x).sum();
+        self.quiet = if newest < 2.0 * MIN_POWER * HOP as f32 { (self.quiet + 1).min(WINDOW / HOP) } else { 0 };
+        let hit = if self.quiet >= WINDOW / HOP {
+            self.before = None;
+            None
+        } else {
+            let spectrum = Spectrum::of(window);
+            let hit = self.before.and_then(|before| judge(window, &spectrum, &before));
+            self.before = Some(spectrum);
+            hit
+        };
+        self.follow(hit, report);
+    }
+
+    /// Follows what the windows say, over time.
+    fn follow(&mut self, hit: Option<Hit>, report: &mut impl FnMut(ToneReport)) {
+        if let Some(held) = &mut self.held {
+            if hit.is_some_and(|hit| hit.digit == held.digit) {
+                held.last = self.position;
+                held.misses = 0;
+                self.candidate = None;
+                return;
+            }
+            held.misses += 1;
+            if held.misses >= END_MISSES {
+                report(end(*held, self.position));
+                self.held = None;
+            }
+        }
+        let Some(hit) = hit.filter(|hit| hit.fraction >= START_FRACTION) else {
+            self.candidate = None;
+            return;
+        };
+        let candidate = match &mut self.candidate {
+            Some(candidate) if candidate.digit == hit.digit => {
+                candidate.hits += 1;
+                candidate.low_offsets += hit.low_offset;
+                candidate.high_offsets += hit.high_offset;
+                *candidate
+            }
+            other => {
+                let first = self.position;
+                *other = Some(Candidate { digit: hit.digit, hits: 1, first, low_offsets: 0.0, high_offsets: 0.0 });
+                return;
+            }
+        };
+        let most = MAX_OFFSET * (candidate.hits - 1) as f32;
+        if candidate.hits < START_HITS || candidate.low_offsets.abs() > most || candidate.high_offsets.abs() > most {
+            return;
+        }
+        if let Some(held) = self.held.take() {
+            report(end(held, self.position));
+        }
+        let began = (candidate.first + SLACK).saturating_sub(WINDOW as u64);
+        let digit = candidate.digit;
+        self.candidate = None;
+        self.held = Some(Held { digit, began, last: self.position, misses: 0 });
+        report(ToneReport { digit, edge: ToneEdge::Start, position: began, decided_at: self.position });
+    }
+}
+
+/// The end of a digit's tone, decided at `decided_at`.
+fn end(held: Held, decided_at: u64) -> ToneReport {
+    let position = held.last.saturating_sub(SLACK).max(held.began);
+    let duration = Duration::from_micros((position - held.began) * 1_000_000 / u64::from(SAMPLE_RATE));
+    ToneReport { digit: held.digit, edge: ToneEdge::End { duration }, position, decided_at }
+}
+
+/// Does the window, by itself, sound like a digit that at least goes on?
+fn judge(window: &[f32; WINDOW], spectrum: &Spectrum, before: &Spectrum) -> Option<Hit> {
+    let (low_powers, high_powers) = spectrum.power.split_at(LOW_GROUP.len());
+    let (row, low) = strongest(low_powers)?;
+    let (column, high) = strongest(high_powers)?;
+    if low + high < WORTH_REFINING * spectrum.total {
+        return None;
+    }
+    let (low_nominal, high_nominal) = (*LOW_GROUP.get(row)? as f32, *HIGH_GROUP.get(column)? as f32);
+    let low_offset = spectrum.offset(before, row);
+    let high_offset = spectrum.offset(before, LOW_GROUP.len() + column);
+    if low_offset.abs() > MAX_WINDOW_OFFSET * low_nominal || high_offset.abs() > MAX_WINDOW_OFFSET * high_nominal {
+        return None;
+    }
+    let low = tone_power(window, low_nominal + low_offset);
+    let high = tone_power(window, high_nominal + high_offset);
+    let fraction = (low + high) / spectrum.total;
+    if fraction < HOLD_FRACTION
+        || low.min(high) < MIN_POWER
+        || low > MAX_LOW_OVER_HIGH * high
+        || high > MAX_HIGH_OVER_LOW * low
+    {
+        return None;
+    }
+    Some(Hit {
+        digit: *KEYPAD.get(row)?.get(column)?,
+        fraction,
+        low_offset: low_offset / low_nominal,
+        high_offset: high_offset / high_nominal,
+    })
+}
+
+/// The greatest of some powers, and where it is; none where nothing is above zero.
+fn strongest(powers: &[f32]) -> Option<(usize, f32)> {
+    let (at, power) = powers.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    (power > 0.0).then_some((at, power))
+}
+
+#[cfg(test)]
+#[path = "detector_tests.rs"]
+mod tests;

@@ -1,0 +1,46 @@
+//! In-band DTMF tones (ITU-T Q.23 frequencies): a [`Detector`] for 8 kHz linear audio and a [`ToneGenerator`].
+//!
+//! Codecs, packet loss concealment and pacing belong to `media`; pairing with other ways to the arbiter.
+
+mod analysis;
+mod detector;
+mod generator;
+
+pub use detector::{Detector, ToneEdge, ToneReport};
+pub use generator::ToneGenerator;
+
+use super::Digit;
+
+/// Samples a second of all audio in this room.
+pub const SAMPLE_RATE: u32 = 8000;
+
+/// The four row frequencies in Hz (ITU-T Q.23 low group).
+pub const LOW_GROUP: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
+
+/// The four column frequencies in Hz (ITU-T Q.23 high group).
+pub const HIGH_GROUP: [f64; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
+
+/// The keypad: rows by low frequency, columns by high frequency.
+const KEYPAD: [[Digit; 4]; 4] = [
+    [Digit::One, Digit::Two, Digit::Three, Digit::A],
+    [Digit::Four, Digit::Five, Digit::Six, Digit::B],
+    [Digit::Seven, Digit::Eight, Digit::Nine, Digit::C],
+    [Digit::Asterisk, Digit::Zero, Digit::Pound, Digit::D],
+];
+
+/// A digit's two frequencies in Hz: low group, high group.
+pub fn frequencies(digit: Digit) -> (f64, f64) {
+    for (row, low) in KEYPAD.iter().zip(LOW_GROUP) {
+        for (key, high) in row.iter().zip(HIGH_GROUP) {
+            if *key == digit {
+                return (low, high);
+            }
+        }
+    }
+    unreachable!("the keypad holds all sixteen digits")
+}
+
+/// The peak amplitude, in 16-bit sample units, of a sine of `dbm0`: 0 dBm0 lies 3.14 dB under A-law's full scale.
+pub(crate) fn amplitude(dbm0: f64) -> f64 {
+    32_767.0 * 10f64.powf((dbm0 - 3.14) / 20.0)
+}
