@@ -1,0 +1,263 @@
+//! Audio files to samples: symphonia finds the format and decodes it, channels are averaged to mono, `resample` brings
+//! them to 8 kHz on the way. Input is hostile until decoded: every step is bounded, and a panic of a decoder is an
+//! error like another. CPU-bound: callers run it on a blocking thread.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use bytes::Bytes;
+use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
+use symphonia::core::common::Limit;
+use symphonia::core::errors::Error;
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
+use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::meta::MetadataOptions;
+
+use super::resample::ToTelephone;
+use super::{CLIP_RATE, PromptError};
+use crate::media::Clip;
+
+/// The most channels a file may have.
+const MAX_CHANNELS: usize = 8;
+
+/// The most frames a single packet may announce; a decoder allocates for it before it has seen any.
+const MAX_PACKET_FRAMES: u64 = 1 << 20;
+
+/// The most packets in a row that give no audio (broken, of another track, or empty) before a file counts as damaged.
+const MAX_BARREN_PACKETS: u32 = 1_000;
+
+/// The most streams chained in one Ogg file; what follows is not played.
+const MAX_STREAMS: usize = 1_000;
+
+/// The most bytes of one tag and of one picture that are kept while reading past them.
+const MAX_TAG_BYTES: usize = 64 * 1024;
+
+/// Bounds on one prompt.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The most bytes of a file.
+    pub max_bytes: usize,
+    /// The longest a prompt may play.
+    pub max_duration: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { max_bytes: 32 << 20, max_duration: Duration::from_secs(30 * 60) }
+    }
+}
+
+/// The container that audio came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// As symphonia names it.
+    pub name: &'static str,
+    /// What HTTP calls it.
+    pub content_type: &'static str,
+}
+
+impl Format {
+    /// RIFF WAVE.
+    pub const WAV: Format = Format { name: "wave", content_type: "audio/wav" };
+
+    fn of(name: &'static str) -> Self {
+        let content_type = match name {
+            "wave" => "audio/wav",
+            "mp1" | "mp2" | "mp3" => "audio/mpeg",
+            "flac" => "audio/flac",
+            "ogg" => "audio/ogg",
+            "isomp4" => "audio/mp4",
+            "aac" => "audio/aac",
+            _ => "application/octet-stream",
+        };
+        Format { name, content_type }
+    }
+
+    /// By its first bytes, for audio that was decoded before.
+    pub fn guess(audio: &[u8]) -> Self {
+        match audio {
+            [b'R', b'I', b'F', b'F', ..] => Format::WAV,
+            [b'f', b'L', b'a', b'C', ..] => Format::of("flac"),
+            [b'O', b'g', b'g', b'S', ..] => Format::of("ogg"),
+            [_, _, _, _, b'f', b't', b'y', b'p', ..] => Format::of("isomp4"),
+            [0xff, 0xf0 | 0xf1 | 0xf8 | 0xf9, ..] => Format::of("aac"),
+            [b'I', b'D', b'3', ..] | [0xff, 0xe0..=0xff, ..] => Format::of("mp3"),
+            _ => Format::of(""),
+        }
+    }
+}
+
+/// Decodes a whole file; `place` is what errors call it.
+pub fn decode(place: &str, audio: Bytes, limits: &Limits) -> Result<(Clip, Format), PromptError> {
+    if audio.len() > limits.max_bytes {
+        return Err(PromptError::TooBig { place: place.to_owned(), limit: limits.max_bytes });
+    }
+    let most_samples = limits.max_duration.as_secs_f64() * f64::from(CLIP_RATE);
+    match catch_unwind(AssertUnwindSafe(|| decode_bounded(audio, most_samples as u64))) {
+        Ok(Ok((samples, format))) => Ok((Clip::new(samples), format)),
+        Ok(Err(Problem::TooLong)) => {
+            Err(PromptError::TooLong { place: place.to_owned(), seconds: limits.max_duration.as_secs() })
+        }
+        Ok(Err(Problem::Bad(problem))) => Err(PromptError::BadFormat { place: place.to_owned(), problem }),
+        Err(_) => Err(PromptError::BadFormat { place: place.to_owned(), problem: "it is damaged".to_owned() }),
+    }
+}
+
+enum Problem {
+    Bad(String),
+    TooLong,
+}
+
+impl Problem {
+    fn bad(problem: impl std::fmt::Display) -> Self {
+        Problem::Bad(problem.to_string())
+    }
+}
+
+fn decode_bounded(audio: Bytes, most_samples: u64) -> Result<(Vec<i16>, Format), Problem> {
+    if audio.is_empty() {
+        return Err(Problem::bad("it is empty"));
+    }
+    let stream = MediaSourceStream::new(Box::new(Cursor::new(audio)), MediaSourceStreamOptions::default());
+    let bounded = MetadataOptions::default()
+        .limit_tag_bytes(Limit::Maximum(MAX_TAG_BYTES))
+        .limit_visual_bytes(Limit::Maximum(MAX_TAG_BYTES));
+    let mut file = symphonia::default::get_probe()
+        .probe(&Hint::new(), stream, FormatOptions::default(), bounded)
+        .map_err(|e| match e {
+            Error::IoError(_) => Problem::bad("no known audio format was found in it"),
+            e => Problem::bad(e),
+        })?;
+    let format = Format::of(file.format_info().short_name);
+    let mut gathered = Gathered { samples: Vec::new(), current: None, most_samples };
+    for _ in 0..MAX_STREAMS {
+        if !decode_stream(file.as_mut(), &mut gathered)? {
+            break;
+        }
+    }
+    gathered.finish().map(|samples| (samples, format))
+}
+
+/// Decodes to the end of the file (`false`), or to where an Ogg file goes on with another stream (`true`).
+fn decode_stream(file: &mut dyn FormatReader, gathered: &mut Gathered) -> Result<bool, Problem> {
+    let (track, mut decoder) = open_track(file)?;
+    let mut interleaved: Vec<f32> = Vec::new();
+    let mut mono: Vec<f32> = Vec::new();
+    let mut barren = 0;
+    let mut broken = 0u64;
+    let mut sound = 0u64;
+    loop {
+        let packet = match file.next_packet() {
+            Ok(Some(packet)) => packet,
+            // A file that was cut off plays as far as it goes.
+            Ok(None) | Err(Error::IoError(_)) => break,
+            Err(Error::ResetRequired) => return Ok(true),
+            Err(e) => return Err(Problem::bad(e)),
+        };
+        barren += 1;
+        if barren > MAX_BARREN_PACKETS {
+            return Err(Problem::bad("it is damaged: there is no audio for too long a stretch"));
+        }
+        if packet.track_id != track {
+            continue;
+        }
+        match decoder.decode(&packet) {
+            Ok(decoded) => {
+                let (rate, channels) = (decoded.spec().rate(), decoded.spec().channels().count());
+                decoded.copy_to_vec_interleaved(&mut interleaved);
+                if channels == 0 || interleaved.is_empty() {
+                    continue;
+                }
+                mono.clear();
+                let share = 1.0 / channels as f32;
+                mono.extend(interleaved.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() * share));
+                gathered.push(rate, &mono)?;
+                sound += 1;
+                barren = 0;
+            }
+            Err(Error::DecodeError(_) | Error::IoError(_)) => broken += 1,
+            Err(Error::ResetRequired) => decoder.reset(),
+            Err(e) => return Err(Problem::bad(e)),
+        }
+    }
+    // Players skip a bad packet (MP3 files often begin with one); a file that is mostly bad is not this audio.
+    if broken > 2 && broken > sound / 4 {
+        return Err(Problem::bad(format!("it is damaged: {broken} of {} packets are broken", broken + sound)));
+    }
+    Ok(false)
+}
+
+fn open_track(file: &dyn FormatReader) -> Result<(u32, Box<dyn AudioDecoder>), Problem> {
+    let track = file.default_track(TrackType::Audio).ok_or_else(|| Problem::bad("it has no audio track"))?;
+    let params = track
+        .codec_params
+        .as_ref()
+        .and_then(|params| params.audio())
+        .ok_or_else(|| Problem::bad("its audio is of an unknown kind"))?;
+    // Decoders allocate by these numbers before they read any audio.
+    if params.max_frames_per_packet.is_some_and(|frames| frames > MAX_PACKET_FRAMES) {
+        return Err(Problem::bad("it is damaged: its packets are too long"));
+    }
+    if params.channels.as_ref().is_some_and(|channels| channels.count() > MAX_CHANNELS) {
+        return Err(Problem::bad(format!("it has more than {MAX_CHANNELS} channels")));
+    }
+    let decoder = symphonia::default::get_codecs()
+        .make_audio_decoder(params, &AudioDecoderOptions::default())
+        .map_err(Problem::bad)?;
+    Ok((track.id, decoder))
+}
+
+/// The prompt as it grows; a new resampler wherever the rate changes inside a file.
+struct Gathered {
+    samples: Vec<i16>,
+    current: Option<Running>,
+    most_samples: u64,
+}
+
+struct Running {
+    resampler: ToTelephone,
+    taken: u64,
+}
+
+impl Gathered {
+    fn push(&mut self, rate: u32, mono: &[f32]) -> Result<(), Problem> {
+        if self.current.as_ref().is_some_and(|running| running.resampler.rate() != rate) {
+            self.flush()?;
+        }
+        let running = match &mut self.current {
+            Some(running) => running,
+            none => none.insert(Running { resampler: ToTelephone::new(rate).map_err(Problem::bad)?, taken: 0 }),
+        };
+        running.taken += mono.len() as u64;
+        let length = self.samples.len() as u64 + running.taken * u64::from(CLIP_RATE) / u64::from(rate.max(1));
+        if length > self.most_samples {
+            return Err(Problem::TooLong);
+        }
+        running.resampler.push(mono).map_err(Problem::bad)
+    }
+
+    fn flush(&mut self) -> Result<(), Problem> {
+        if let Some(running) = self.current.take() {
+            let samples = running.resampler.finish().map_err(Problem::bad)?;
+            if self.samples.is_empty() {
+                self.samples = samples;
+            } else {
+                self.samples.extend(samples);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<i16>, Problem> {
+        self.flush()?;
+        if self.samples.is_empty() {
+            return Err(Problem::bad("there is no audio in it"));
+        }
+        Ok(self.samples)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Makes the audio files that the decoding tests read: half a second of a 1 kHz tone in each format.
+# Needs ffmpeg and sox. What it makes is committed.
+set -eu
+cd "$(dirname "$0")"
+tone() { # file, source rate, channels, then the encoder's options
+    file=$1 rate=$2 layout="mono|c0=c0"
+    if [ "$3" = 2 ]; then layout="stereo|c0=c0|c1=c0"; fi
+    shift 3
+    ffmpeg -hide_banner -loglevel error -y -f lavfi -i "sine=frequency=1000:sample_rate=$rate:duration=0.5" \
+        -af "volume=4,pan=$layout" -map_metadata -1 -fflags +bitexact -flags:a +bitexact "$@" "$file"
+}
+tone pcm-u8-8k.wav 8000 1 -c:a pcm_u8
+tone pcm-s16-8k.wav 8000 1 -c:a pcm_s16le
+tone pcm-s16-16k.wav 16000 1 -c:a pcm_s16le
+tone pcm-s24-16k.wav 16000 1 -c:a pcm_s24le
+tone pcm-s32-8k.wav 8000 1 -c:a pcm_s32le
+tone float32-8k.wav 8000 1 -c:a pcm_f32le
+tone ulaw-8k.wav 8000 1 -c:a pcm_mulaw
+tone alaw-8k.wav 8000 1 -c:a pcm_alaw
+tone mono-44k.flac 44100 1 -c:a flac
+tone stereo-22k.flac 22050 2 -c:a flac
+tone mono-48k.flac 48000 1 -c:a flac
+tone mono-44k.mp3 44100 1 -c:a libmp3lame -b:a 64k
+tone stereo-48k.mp3 48000 2 -c:a libmp3lame -b:a 128k
+tone mono-22k.mp3 22050 1 -c:a libmp3lame -b:a 32k -write_xing 0
+tone stereo-44k.ogg 44100 2 -c:a libvorbis -q:a 4
+tone mono-48k.ogg 48000 1 -c:a libvorbis -q:a 4
+tone stereo-44k.m4a 44100 2 -c:a aac -b:a 96k -f ipod
+tone mono-48k.m4a 48000 1 -c:a aac -b:a 64k -f ipod -movflags +faststart
+tone mono-16k.aac 16000 1 -c:a aac -b:a 32k -f adts
+# The second channel silent, cut short so that the file stays small.
+sox -D -R -n -r 44100 -b 16 left-44k.wav synth 0.15 sine 1000 gain -3 remix 1 0
