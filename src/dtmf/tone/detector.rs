@@ -21,13 +21,18 @@ use crate::time::Time;
 const START_HITS: u32 = 4;
 /// Windows without the digit that end it.
 const END_MISSES: u32 = 6;
+/// How many of the newest windows are looked at together.
+const NEWEST: usize = START_HITS as usize - 1;
 /// The part of the window's power that the two tones must hold for a digit to begin.
 const START_FRACTION: f32 = 0.86;
 /// And for it to go on.
 const HOLD_FRACTION: f32 = 0.65;
-/// How far a frequency may be off the nominal one, as a part of it, by the mean over a digit's first windows. Q.24 wants
+/// How far a frequency may be off the nominal one, as a part of it, by the mean over the newest windows. Q.24 wants
 /// 1.5 % (and 2 Hz) taken, and 3.5 % refused.
 const MAX_OFFSET: f32 = 0.0255;
+/// How far a frequency may wander within the newest windows, as a part of the nominal one. A dialler's tones stand still,
+/// a voice's do not.
+const MAX_WANDER: f32 = 0.014;
 /// The same for a single window, which is less exact.
 const MAX_WINDOW_OFFSET: f32 = 0.035;
 /// The most by which the low tone may be the stronger one (a power ratio: 10 dB; 8 must be taken).
@@ -81,7 +86,7 @@ impl ToneReport {
 }
 
 /// A window that sounds like a digit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Hit {
     digit: Digit,
     /// The part of the power that the two tones hold.
@@ -98,9 +103,9 @@ struct Candidate {
     hits: u32,
     /// End of its first window.
     first: u64,
-    /// Sums of the offsets of all its windows but the first, which is the most disturbed by the tone's beginning.
-    low_offsets: f32,
-    high_offsets: f32,
+    /// Its newest windows, round and round. (The first, which a tone's beginning disturbs, is overwritten by the time
+    /// that they are asked.)
+    newest: [Hit; NEWEST],
 }
 
 /// A digit that has begun.
@@ -209,19 +214,19 @@ impl Detector {
         };
         let candidate = match &mut self.candidate {
             Some(candidate) if candidate.digit == hit.digit => {
-                candidate.hits += 1;
-                candidate.low_offsets += hit.low_offset;
-                candidate.high_offsets += hit.high_offset;
+                if let Some(slot) = candidate.newest.get_mut(candidate.hits as usize % NEWEST) {
+                    *slot = hit;
+                }
+                candidate.hits = candidate.hits.saturating_add(1);
                 *candidate
             }
             other => {
                 let first = self.position;
-                *other = Some(Candidate { digit: hit.digit, hits: 1, first, low_offsets: 0.0, high_offsets: 0.0 });
+                *other = Some(Candidate { digit: hit.digit, hits: 1, first, newest: [hit; NEWEST] });
                 return;
             }
         };
-        let most = MAX_OFFSET * (candidate.hits - 1) as f32;
-        if candidate.hits < START_HITS || candidate.low_offsets.abs() > most || candidate.high_offsets.abs() > most {
+        if candidate.hits < START_HITS || doubt(&candidate.newest) > 1.0 {
             return;
         }
         if let Some(held) = self.held.take() {
@@ -233,6 +238,26 @@ impl Detector {
         self.held = Some(Held { digit, began, last: self.position, misses: 0 });
         report(ToneReport { digit, edge: ToneEdge::Start, position: began, decided_at: self.position });
     }
+}
+
+/// How much speaks against a digit, taken together: above 1 is too much. A dialler may be off in frequency, a line may be
+/// noisy; a sound that is all of it at once, and wanders, is a voice.
+fn doubt(hits: &[Hit; NEWEST]) -> f32 {
+    let mean = |of: fn(&Hit) -> f32| hits.iter().map(of).sum::<f32>() / NEWEST as f32;
+    let wander = |of: fn(&Hit) -> f32| {
+        let offsets = hits.iter().map(of);
+        offsets.clone().fold(f32::MIN, f32::max) - offsets.fold(f32::MAX, f32::min)
+    };
+    let square = |x: f32| x * x;
+    let low = square(mean(|hit| hit.low_offset) / MAX_OFFSET);
+    let high = square(mean(|hit| hit.high_offset) / MAX_OFFSET);
+    if low > 1.0 || high > 1.0 {
+        return f32::INFINITY;
+    }
+    (1.0 - mean(|hit| hit.fraction)) / (1.0 - START_FRACTION)
+        + (low + high) / 2.0
+        + square(wander(|hit| hit.low_offset) / MAX_WANDER)
+        + square(wander(|hit| hit.high_offset) / MAX_WANDER)
 }
 
 /// The end of a digit's tone, decided at `decided_at`.
