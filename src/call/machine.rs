@@ -142,7 +142,10 @@ impl Call {
                 self.send_tones(party, tones, context, callback, now)
             }
         };
-        if let Err(refusal) = &result {
+        // Nothing follows the end, not even a note.
+        if let Err(refusal) = &result
+            && self.state != CallState::Ended
+        {
             self.note(now, Topic::Command, format!("{wish} refused: {refusal}"));
         }
         result
@@ -150,24 +153,21 @@ impl Call {
 
     /// What a leg tells. Of a leg that is not this call's, and after [`Output::Ended`]: nothing happens.
     pub fn leg_event(&mut self, leg: LegId, event: LegEvent, now: Time) {
-        if leg == self.remote.leg && self.state != CallState::Ended {
-            self.expire(now);
+        if self.heeds(leg, now) {
             self.on_leg_event(event, now);
         }
     }
 
     /// A leg did not take a [`LegCommand`] of this call.
     pub fn leg_refused(&mut self, leg: LegId, error: &CommandError, now: Time) {
-        if leg == self.remote.leg && self.state != CallState::Ended {
-            self.expire(now);
+        if self.heeds(leg, now) {
             self.on_leg_refused(error, now);
         }
     }
 
     /// What media tells. Of a leg that is not this call's, and after [`Output::Ended`]: nothing happens.
     pub fn media_event(&mut self, event: MediaEvent, now: Time) {
-        if event.leg() == self.remote.leg && self.state != CallState::Ended {
-            self.expire(now);
+        if self.heeds(event.leg(), now) {
             self.on_media_event(event, now);
         }
     }
@@ -296,6 +296,12 @@ impl Call {
     /// reported continuously: for a metric, and for tests that watch for leaks.
     pub fn operations_under_way(&self) -> usize {
         self.operations.len()
+    }
+
+    /// Whether an input of that leg counts, once the timers that were due before it have fired.
+    fn heeds(&mut self, leg: LegId, now: Time) -> bool {
+        self.expire(now);
+        leg == self.remote.leg && self.state != CallState::Ended
     }
 
     /// Timers that were due before an input count first, whatever order the shell serves them in; at the same moment

@@ -1,1 +1,9 @@
 //! Calls on a virtual clock.
+
+mod ivr;
+mod lifecycle;
+mod play;
+mod recognize;
+mod simulation;
+mod tones;
+mod world;
