@@ -1,0 +1,127 @@
+//! Media: what a leg sends and hears, in 20 ms frames of 8 kHz audio. This page holds the words that call control,
+//! the engine and the media threads share; the work is in [`stream`] (pure) and [`worker`] (threads and sockets).
+//!
+//! What it leaves to others: SDP (`sip::sdp`), decoding and resampling of prompt files (`prompt`), and making one
+//! press of several reports of it (`dtmf::arbiter`, in call control).
+//!
+//! # What a stream promises
+//! - Once connected, and while the direction lets us send, exactly one RTP packet leaves in each 20 ms frame:
+//!   tones where tones are being sent, else the prompt, else silence.
+//! - A prompt *pauses* while tones are sent and goes on where it stopped; it runs on, unheard, during a hold,
+//!   so that no operation waits for the end of a hold.
+//! - Late frames are skipped and counted, never sent in a burst; timestamps follow the clock, so the peer sees a gap.
+
+pub mod clip;
+pub mod conceal;
+pub mod g711;
+pub mod player;
+pub mod source;
+pub mod stream;
+pub mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use clip::Clip;
+pub use worker::{MediaConfig, MediaPlane};
+
+use crate::dtmf::{Digit, Report};
+pub use crate::rtp::statistics::StreamStatistics;
+use crate::session::{LegId, NegotiatedMedia};
+
+/// Samples in a frame: 20 ms at 8 kHz.
+pub const FRAME_SAMPLES: usize = 160;
+/// Length of a frame in milliseconds.
+pub const FRAME_MS: u64 = 20;
+/// Length of a frame.
+pub const FRAME: Duration = Duration::from_millis(FRAME_MS);
+
+/// Names one playing of a list of clips, so that its end can be told from an older one's. Chosen by call control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlayId(pub u64);
+
+/// What call control asks of media. Commands for one leg are carried out in the order sent; one for a leg that is
+/// not open is dropped (it crossed the leg's end), except [`MediaCommand::Close`], which is always answered.
+#[derive(Clone, Debug)]
+pub enum MediaCommand {
+    /// Reserve an RTP/RTCP port pair. Answered by [`MediaEvent::Opened`] or [`MediaEvent::OpenFailed`].
+    Open { leg: LegId },
+    /// Start the stream, or change it (re-INVITE, hold, resume, new address or codec). What plays goes on playing.
+    Connect { leg: LegId, media: NegotiatedMedia },
+    /// Play the clips in order from the next frame, for ever where `repeat`; replaces what plays (whose
+    /// [`MediaEvent::PlayFinished`] then never comes). Before `Connect`, playing begins with the stream.
+    Play { leg: LegId, play: PlayId, clips: Vec<Arc<Clip>>, repeat: bool },
+    /// Stop this playing; nothing happens when another one plays. No `PlayFinished` follows.
+    StopPlay { leg: LegId, play: PlayId },
+    /// Send digits: by RFC 4733 where it was negotiated, else as in-band tones. Each lasts `tone_ms` (40–5000, rounded
+    /// up to a frame; outside it is clamped) with `gap_ms` (20–5000) of silence after each. Queued behind tones that
+    /// are still being sent, up to 256 digits a leg; beyond, or where we may not send: [`MediaEvent::TonesFailed`].
+    SendTones { leg: LegId, id: u64, digits: Vec<Digit>, tone_ms: u32, gap_ms: u32 },
+    /// Listen for in-band tones or not (default: `MediaConfig::in_band`). RFC 4733 is always listened for.
+    Detect { leg: LegId, in_band: bool },
+    /// Keep what is heard from now on, at most `limit_frames` frames (and never over 30,000: ten minutes); it comes
+    /// back in [`MediaEvent::Closed`]. What comes after the limit is not kept.
+    Capture { leg: LegId, limit_frames: u32 },
+    /// End the stream (RTCP BYE) and free the ports. Always answered by [`MediaEvent::Closed`], once.
+    Close { leg: LegId },
+}
+
+impl MediaCommand {
+    /// The leg it is for.
+    pub fn leg(&self) -> LegId {
+        match self {
+            MediaCommand::Open { leg }
+            | MediaCommand::Connect { leg, .. }
+            | MediaCommand::Play { leg, .. }
+            | MediaCommand::StopPlay { leg, .. }
+            | MediaCommand::SendTones { leg, .. }
+            | MediaCommand::Detect { leg, .. }
+            | MediaCommand::Capture { leg, .. }
+            | MediaCommand::Close { leg } => *leg,
+        }
+    }
+}
+
+/// What media tells call control.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MediaEvent {
+    /// RTP is received on `port` (even), RTCP on the next one.
+    Opened { leg: LegId, port: u16 },
+    /// No port pair could be had, or too many legs are open.
+    OpenFailed { leg: LegId, reason: String },
+    /// The last frame of the last clip has been sent.
+    PlayFinished { leg: LegId, play: PlayId },
+    /// A digit was reported by RFC 4733 or by the in-band detector: raw, one press may be reported both ways.
+    Tone { leg: LegId, report: Report },
+    /// All digits of this `SendTones` have been sent, with their gaps.
+    TonesSent { leg: LegId, id: u64 },
+    /// The digits were not sent, or not all of them.
+    TonesFailed { leg: LegId, id: u64, reason: String },
+    /// Nothing has come from the peer for this long, though it should send. Told once, until it is heard again.
+    Silent { leg: LegId, for_: Duration },
+    /// Something for the timeline: source locked, stranger ignored, first packet… At most 64 notes a leg and
+    /// one a second of each repeating kind; beyond, they are dropped.
+    Note { leg: LegId, text: String },
+    /// The leg is gone and its ports are free. `heard` is what `Capture` kept.
+    Closed { leg: LegId, statistics: StreamStatistics, heard: Option<Vec<i16>> },
+}
+
+impl MediaEvent {
+    /// The leg it is about.
+    pub fn leg(&self) -> LegId {
+        match self {
+            MediaEvent::Opened { leg, .. }
+            | MediaEvent::OpenFailed { leg, .. }
+            | MediaEvent::PlayFinished { leg, .. }
+            | MediaEvent::Tone { leg, .. }
+            | MediaEvent::TonesSent { leg, .. }
+            | MediaEvent::TonesFailed { leg, .. }
+            | MediaEvent::Silent { leg, .. }
+            | MediaEvent::Note { leg, .. }
+            | MediaEvent::Closed { leg, .. } => *leg,
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! One leg's media as a pure state machine: packets and moments in, packets and events out.
+//!
+//! - [`Stream::receive_rtp`] / [`Stream::receive_rtcp`]: a datagram came (`receive.rs`, `report.rs`);
+//! - [`Stream::tick`]: a frame has passed; hears one frame and sends one packet (`send.rs`);
+//! - [`Stream::poll_event`]: what it has to tell.
+//!
+//! It holds no socket and reads no clock: [`super::worker`] does, and so does a test. Work for a packet allocates
+//! nothing; only notes for the timeline and rare changes do. One stream takes about 20 kB.
+
+mod receive;
+mod report;
+mod send;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clip::Clip;
+use super::conceal::Concealer;
+use super::player::Player;
+use super::source::SourceRules;
+use super::{FRAME_SAMPLES, MediaEvent, PlayId};
+use crate::dtmf::{Detector, Digit, EventReceiver};
+use crate::random::Random;
+use crate::rtp::jitter::Playout;
+use crate::rtp::rtcp;
+use crate::rtp::sequence::Sequence;
+use crate::rtp::statistics::StreamStatistics;
+use crate::session::{LegId, NegotiatedMedia};
+use crate::time::Time;
+
+/// Most frames that a capture keeps: ten minutes (9.6 MB).
+pub const MAX_CAPTURE_FRAMES: u32 = 30_000;
+/// Most digits waiting to be sent.
+pub const MAX_WAITING_DIGITS: usize = 256;
+/// Events waiting for [`Stream::poll_event`], which is called after every tick; beyond, the newest are dropped.
+const MAX_EVENTS: usize = 512;
+/// Notes of one leg for the timeline; beyond, they are dropped.
+const MAX_NOTES: u32 = 64;
+/// Least distance of two notes of the same repeating kind.
+const NOTE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What of a stream is settings, not negotiation.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamConfig {
+    /// Silence from the peer that is reported; zero: never.
+    pub rtp_timeout: Duration,
+    /// Listen for in-band tones until told otherwise.
+    pub in_band: bool,
+}
+
+/// Takes the packets that a stream sends.
+pub trait PacketSink {
+    /// To be sent from the RTP port.
+    fn rtp(&mut self, to: SocketAddr, packet: &[u8]);
+    /// To be sent from the RTCP port.
+    fn rtcp(&mut self, to: SocketAddr, packet: &[u8]);
+}
+
+/// Notes that may repeat, and are limited in rate.
+#[derive(Clone, Copy)]
+enum NoteKind {
+    Stranger,
+    Restart,
+    UnknownPayload,
+    Silence,
+    Lock,
+}
+
+/// Digits that wait to be sent.
+#[derive(Clone, Debug)]
+struct ToneJob {
+    id: u64,
+    digits: Vec<Digit>,
+    tone_ms: u32,
+    gap_ms: u32,
+}
+
+/// What is kept of what is heard.
+#[derive(Clone, Debug)]
+struct Capture {
+    samples: Vec<i16>,
+    limit: usize,
+}
+
+/// The source as it was last heard.
+#[derive(Clone, Debug)]
+struct Received {
+    ssrc: u32,
+    sequence: Sequence,
+    jitter: rtcp::Jitter,
+    /// Middle of the NTP time of its last SR, and when that came.
+    last_sr: Option<(u32, Time)>,
+}
+
+/// A leg's media.
+pub struct Stream {
+    leg: LegId,
+    config: StreamConfig,
+    random: Random,
+    media: Option<NegotiatedMedia>,
+    rules: SourceRules,
+
+    received: Option<Received>,
+    playout: Playout,
+    concealer: Concealer,
+    event_receiver: EventReceiver,
+    detector: Option<Detector>,
+    heard_at: Time,
+    silence_told: bool,
+    capture: Option<Capture>,
+    /// Packets lost from earlier SSRCs.
+    lost_before: u64,
+
+    ssrc: u32,
+    sequence: u16,
+    /// Of the frame that the next tick sends: runs with the clock, whether we send or not.
+    timestamp: u32,
+    /// The next audio packet follows a pause.
+    paused: bool,
+    player: Option<Player>,
+    waiting_tones: VecDeque<ToneJob>,
+    tones: Option<send::SendingTones>,
+
+    cname: String,
+    next_report: Time,
+    reported_packets: Option<u64>,
+    peer_rtcp: Option<SocketAddr>,
+
+    statistics: StreamStatistics,
+    notes: u32,
+    noted_at: [Option<Time>; 5],
+    events: VecDeque<MediaEvent>,
+}
+
+impl Stream {
+    /// A stream that waits for [`connect`](Self::connect). `random` gives SSRC, first sequence number and timestamp
+    /// (RFC 3550 §5.1 wants them unguessable) and a CNAME that names nobody (RFC 7022).
+    pub fn new(leg: LegId, config: StreamConfig, mut random: Random, now: Time) -> Self {
+        Stream {
+            leg,
+            config,
+            media: None,
+            rules: SourceRules::new(SocketAddr::from(([0, 0, 0, 0], 0))),
+            received: None,
+            playout: Playout::default(),
+            concealer: Concealer::default(),
+            event_receiver: EventReceiver::new(8_000),
+            detector: config.in_band.then(Detector::new),
+            heard_at: now,
+            silence_told: false,
+            capture: None,
+            lost_before: 0,
+            ssrc: random.u32(),
+            sequence: random.u32() as u16,
+            timestamp: random.u32(),
+            paused: true,
+            player: None,
+            waiting_tones: VecDeque::new(),
+            tones: None,
+            cname: random.token(12),
+            next_report: now,
+            reported_packets: None,
+            peer_rtcp: None,
+            statistics: StreamStatistics::default(),
+            notes: 0,
+            noted_at: [None; 5],
+            events: VecDeque::new(),
+            random,
+        }
+    }
+
+    /// Which leg this is.
+    pub fn leg(&self) -> LegId {
+        self.leg
+    }
+
+    /// Has it been told what was negotiated?
+    pub fn is_connected(&self) -> bool {
+        self.media.is_some()
+    }
+
+    /// Starts, or changes to what was negotiated anew.
+    pub fn connect(&mut self, media: NegotiatedMedia, now: Time) {
+        if self.media.is_none() {
+            self.rules = SourceRules::new(media.remote_rtp);
+            self.next_report = now + rtcp::interval(true, &mut self.random);
+        } else {
+            self.rules.renegotiate(media.remote_rtp, now);
+        }
+        if self.media.as_ref().is_none_or(|before| before.remote_rtcp != media.remote_rtcp) {
+            self.peer_rtcp = None;
+        }
+        // A hold, or the time before an answer, is not the peer's silence.
+        self.heard_at = now;
+        self.silence_told = false;
+        self.note(format!(
+            "media: {} as payload type {} to {}, {:?}, telephone-event {}",
+            media.codec.encoding_name(),
+            media.send_payload_type,
+            media.remote_rtp,
+            media.direction,
+            media.send_telephone_event.map_or("not agreed".to_owned(), |number| number.to_string()),
+        ));
+        self.media = Some(media);
+    }
+
+    /// Plays clips from the next frame on, instead of what plays.
+    pub fn play(&mut self, play: PlayId, clips: Vec<Arc<Clip>>, repeat: bool) {
+        self.player = Some(Player::new(play, clips, repeat));
+    }
+
+    /// Stops this playing, if it is the one.
+    pub fn stop_play(&mut self, play: PlayId) {
+        self.player.take_if(|player| player.play() == play);
+    }
+
+    /// Queues digits to be sent.
+    pub fn send_tones(&mut self, id: u64, digits: Vec<Digit>, tone_ms: u32, gap_ms: u32) {
+        let waiting: usize = self.waiting_tones.iter().map(|job| job.digits.len().max(1)).sum();
+        if waiting + digits.len().max(1) > MAX_WAITING_DIGITS {
+            let reason = format!("more than {MAX_WAITING_DIGITS} digits are waiting");
+            self.tell(MediaEvent::TonesFailed { leg: self.leg, id, reason });
+            return;
+        }
+        let (tone_ms, gap_ms) = (tone_ms.clamp(40, 5_000), gap_ms.clamp(20, 5_000));
+        self.waiting_tones.push_back(ToneJob { id, digits, tone_ms, gap_ms });
+    }
+
+    /// Listens for in-band tones or stops it.
+    pub fn detect_in_band(&mut self, on: bool) {
+        if on != self.detector.is_some() {
+            self.detector = on.then(Detector::new);
+        }
+    }
+
+    /// Keeps what is heard from now on, up to `limit_frames`; what an earlier capture kept is dropped.
+    pub fn capture(&mut self, limit_frames: u32) {
+        let limit = limit_frames.min(MAX_CAPTURE_FRAMES) as usize * FRAME_SAMPLES;
+        self.capture = Some(Capture { samples: Vec::with_capacity(limit.min(3_000 * FRAME_SAMPLES)), limit });
+    }
+
+    /// Ends the stream: says goodbye by RTCP and gives the final figures.
+    pub fn close(&mut self, now: Time, sink: &mut impl PacketSink) -> MediaEvent {
+        self.say_goodbye(now, sink);
+        self.media = None;
+        MediaEvent::Closed {
+            leg: self.leg,
+            statistics: self.statistics(),
+            heard: self.capture.take().map(|capture| capture.samples),
+        }
+    }
+
+    /// The figures so far.
+    pub fn statistics(&self) -> StreamStatistics {
+        let mut statistics = self.statistics.clone();
+        if let Some(received) = &self.received {
+            statistics.packets_lost = self.lost_before + received.sequence.lost();
+            statistics.jitter_ms = received.jitter.milliseconds();
+            statistics.max_jitter_ms = statistics.max_jitter_ms.max(received.jitter.highest_milliseconds());
+        }
+        statistics.source = self.rules.source();
+        statistics
+    }
+
+    /// Packets ignored so far because of whom they came from, and because of what they are.
+    pub fn ignored(&self) -> (u64, u64) {
+        (self.statistics.strangers, self.statistics.malformed)
+    }
+
+    /// The next thing to tell.
+    pub fn poll_event(&mut self) -> Option<MediaEvent> {
+        self.events.pop_front()
+    }
+
+    fn tell(&mut self, event: MediaEvent) {
+        tell(&mut self.events, event);
+    }
+
+    fn note(&mut self, text: String) {
+        if self.notes < MAX_NOTES {
+            self.notes += 1;
+            self.tell(MediaEvent::Note { leg: self.leg, text });
+        }
+    }
+
+    /// The text is only made when it is told.
+    fn note_limited(&mut self, kind: NoteKind, now: Time, text: impl FnOnce(&Self) -> String) {
+        let recent =
+            self.noted_at.get(kind as usize).copied().flatten().is_some_and(|at| now.since(at) < NOTE_INTERVAL);
+        if !recent && self.notes < MAX_NOTES {
+            if let Some(at) = self.noted_at.get_mut(kind as usize) {
+                *at = Some(now);
+            }
+            let text = text(self);
+            self.note(text);
+        }
+    }
+}
+
+fn tell(events: &mut VecDeque<MediaEvent>, event: MediaEvent) {
+    if events.len() < MAX_EVENTS {
+        events.push_back(event);
+    }
+}

@@ -1,0 +1,241 @@
+//! The hearing half of a stream: datagram → checked packet → right source → order → samples → detector and capture.
+
+use std::net::SocketAddr;
+
+use super::{NoteKind, Received, Stream, tell};
+use crate::dtmf::event::EventArrival;
+use crate::media::source::{Judgement, is_somewhere};
+use crate::media::{FRAME_SAMPLES, MediaEvent, g711};
+use crate::rtp::jitter::{Insertion, Piece};
+use crate::rtp::packet::{Packet, PacketError};
+use crate::rtp::rtcp::Jitter;
+use crate::rtp::sequence::{Arrival, Sequence};
+use crate::session::Codec;
+use crate::time::Time;
+
+/// Samples of one packet that are used: 200 ms. More is not audio of a telephone.
+const MAX_PACKET_SAMPLES: usize = 1_600;
+/// Of a telephone event, the newest part that is kept free of concealment, in samples.
+const EVENT_TAIL: u32 = 480;
+
+/// What a payload type stands for.
+#[derive(Clone, Copy)]
+enum Meaning {
+    Audio(Codec),
+    Event,
+}
+
+impl Stream {
+    /// A datagram came on the RTP port.
+    pub fn receive_rtp(&mut self, bytes: &[u8], from: SocketAddr, now: Time) {
+        let Some(media) = &self.media else { return };
+        let packet = match Packet::parse(bytes) {
+            Ok(packet) => packet,
+            Err(error) => {
+                self.statistics.malformed += 1;
+                // RTCP on this port comes from peers that multiplex unasked: harmless, and not worth a note.
+                if error != PacketError::Rtcp {
+                    self.note_limited(NoteKind::Stranger, now, |_| {
+                        format!("a packet from {from} was dropped: {error}")
+                    });
+                }
+                return;
+            }
+        };
+        let header = packet.header;
+        let number = header.payload_type;
+        let audio = media.receive_payload_types.iter().find(|(known, _)| *known == number);
+        let meaning = match audio {
+            Some(&(_, codec)) => Meaning::Audio(codec),
+            None if media.receive_telephone_event == Some(number) => Meaning::Event,
+            None => {
+                self.receive_unknown(number, from, now);
+                return;
+            }
+        };
+        let receives = media.direction.receives();
+        let expected = receives && is_somewhere(media.remote_rtp);
+        match self.rules.judge(from, &header, expected, now) {
+            Judgement::Ours => {}
+            Judgement::Locked { before } => self.locked(from, before, meaning, now),
+            Judgement::Probation => return,
+            Judgement::Stranger => {
+                self.statistics.strangers += 1;
+                self.note_limited(NoteKind::Stranger, now, |stream| {
+                    let ours = stream.rules.source().map_or("nobody".to_owned(), |source| source.to_string());
+                    format!("RTP from stranger {from} ignored; we listen to {ours}")
+                });
+                return;
+            }
+        }
+        self.statistics.packets_received += 1;
+        self.statistics.octets_received += packet.payload.len() as u64;
+        self.heard(now);
+        if receives {
+            self.take(&packet, meaning, now);
+        }
+    }
+
+    /// Hears one frame: what is due now goes to the detector and the capture.
+    pub(super) fn hear(&mut self, now: Time) {
+        let mut frame = [0; FRAME_SAMPLES];
+        let mut at = 0;
+        let concealer = &mut self.concealer;
+        let lost = self.playout.pull(FRAME_SAMPLES, |piece| {
+            let count = match piece {
+                Piece::Present(samples) => samples.len(),
+                Piece::Missing(count) => count,
+            };
+            if let Some(out) = frame.get_mut(at..at + count) {
+                match piece {
+                    Piece::Present(samples) => concealer.present(samples, out),
+                    Piece::Missing(_) => concealer.missing(out),
+                }
+            }
+            at += count;
+        });
+        if lost > 0 {
+            self.statistics.concealed_frames += 1;
+        }
+        if let Some(detector) = &mut self.detector {
+            let (leg, events) = (self.leg, &mut self.events);
+            detector.feed(&frame, &mut |heard| tell(events, MediaEvent::Tone { leg, report: heard.at(now) }));
+        }
+        if let Some(capture) = &mut self.capture
+            && capture.samples.len() < capture.limit
+        {
+            capture.samples.extend_from_slice(&frame);
+        }
+        let (leg, events) = (self.leg, &mut self.events);
+        self.event_receiver.poll(now, &mut |report| tell(events, MediaEvent::Tone { leg, report }));
+    }
+
+    /// Tells, once, that nothing has come for too long.
+    pub(super) fn watch_silence(&mut self, now: Time) {
+        let Some(media) = &self.media else { return };
+        let limit = self.config.rtp_timeout;
+        if limit.is_zero() || self.silence_told || !media.direction.receives() || !is_somewhere(media.remote_rtp) {
+            return;
+        }
+        let silent = now.since(self.heard_at);
+        if silent >= limit {
+            self.silence_told = true;
+            self.tell(MediaEvent::Silent { leg: self.leg, for_: silent });
+        }
+    }
+
+    fn heard(&mut self, now: Time) {
+        if self.silence_told {
+            self.silence_told = false;
+            self.note_limited(NoteKind::Silence, now, |_| "RTP is heard again".to_owned());
+        }
+        self.heard_at = now;
+    }
+
+    /// A payload type that was not agreed: from the source a sign of life (comfort noise, keep-alive), else nothing.
+    fn receive_unknown(&mut self, number: u8, from: SocketAddr, now: Time) {
+        if self.rules.source() == Some(from) {
+            self.statistics.unknown_payload += 1;
+            self.heard(now);
+        } else {
+            self.statistics.strangers += 1;
+        }
+        self.note_limited(NoteKind::UnknownPayload, now, |_| {
+            format!("RTP with payload type {number} from {from} ignored: it was not agreed")
+        });
+    }
+
+    fn locked(&mut self, source: SocketAddr, before: Option<SocketAddr>, meaning: Meaning, now: Time) {
+        let what = match meaning {
+            Meaning::Audio(codec) => codec.encoding_name(),
+            Meaning::Event => "telephone-event",
+        };
+        let signalled = self.media.as_ref().map(|media| media.remote_rtp);
+        let how = if signalled == Some(source) { "as signalled" } else { "not the signalled address" };
+        self.note_limited(NoteKind::Lock, now, |_| match before {
+            None => format!("first RTP: {what} from {source}, {how}"),
+            Some(before) => format!("RTP now comes from {source} ({how}), no longer from {before}"),
+        });
+    }
+
+    /// A packet of the source: puts it where it belongs.
+    fn take(&mut self, packet: &Packet<'_>, meaning: Meaning, now: Time) {
+        let header = packet.header;
+        let arrival = match &mut self.received {
+            Some(received) if received.ssrc == header.ssrc => received.sequence.update(header.sequence),
+            _ => {
+                self.begin_source(header.ssrc, header.sequence, now);
+                Arrival::Next { missing: 0 }
+            }
+        };
+        match arrival {
+            Arrival::Next { .. } => {}
+            Arrival::Reordered => self.statistics.reordered += 1,
+            Arrival::Duplicate => self.statistics.duplicates += 1,
+            Arrival::Wild => {}
+            Arrival::Restarted => {
+                self.playout.reset();
+                self.restarted(now, "its sequence numbers jumped");
+            }
+        }
+        match meaning {
+            Meaning::Event => self.take_event(packet, now),
+            Meaning::Audio(_) if matches!(arrival, Arrival::Duplicate | Arrival::Wild) => {}
+            Meaning::Audio(codec) => {
+                if matches!(arrival, Arrival::Next { .. })
+                    && let Some(received) = &mut self.received
+                {
+                    received.jitter.update(header.timestamp, now);
+                }
+                let mut samples = [0; MAX_PACKET_SAMPLES];
+                let count = g711::decode_into(codec, packet.payload, &mut samples);
+                match self.playout.insert(header.timestamp, samples.get(..count).unwrap_or(&[])) {
+                    Insertion::Kept => {}
+                    Insertion::Late => self.statistics.late += 1,
+                    Insertion::Jumped => self.restarted(now, "its timestamps jumped"),
+                }
+            }
+        }
+    }
+
+    fn take_event(&mut self, packet: &Packet<'_>, now: Time) {
+        let header = packet.header;
+        let (leg, events) = (self.leg, &mut self.events);
+        let arrival = EventArrival {
+            sequence: header.sequence,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            payload: packet.payload,
+        };
+        let mut report = |report| tell(events, MediaEvent::Tone { leg, report });
+        if self.event_receiver.receive(arrival, now, &mut report).is_err() {
+            self.statistics.malformed += 1;
+            return;
+        }
+        // While the event lasts no audio is sent: nothing is lost that should be concealed.
+        if let Some(&[_, _, high, low]) = packet.payload.first_chunk::<4>() {
+            let duration = u32::from(u16::from_be_bytes([high, low]));
+            let tail = duration.min(EVENT_TAIL);
+            self.playout.insert_silence(header.timestamp.wrapping_add(duration - tail), tail as usize);
+        }
+    }
+
+    /// The first packet of an SSRC.
+    fn begin_source(&mut self, ssrc: u32, sequence: u16, now: Time) {
+        let fresh = Received { ssrc, sequence: Sequence::new(sequence), jitter: Jitter::default(), last_sr: None };
+        if let Some(before) = self.received.replace(fresh) {
+            self.lost_before += before.sequence.lost();
+            let highest = before.jitter.highest_milliseconds();
+            self.statistics.max_jitter_ms = self.statistics.max_jitter_ms.max(highest);
+            self.playout.reset();
+            let (leg, events) = (self.leg, &mut self.events);
+            self.event_receiver.reset(now, &mut |report| tell(events, MediaEvent::Tone { leg, report }));
+            self.restarted(now, "its SSRC changed");
+        }
+    }
+
+    fn restarted(&mut self, now: Time, why: &str) {
+        self.statistics.restarts += 1;
+        self.note_limited(NoteKind::Restart, now, |_| format!("the peer's RTP began anew: {why}"));
+    }
+}

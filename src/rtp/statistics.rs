@@ -1,0 +1,56 @@
+//! What a stream counted: shown to operators, stored with a call's record, and the source of RTCP reports.
+//! Interarrival jitter is RFC 3550 appendix A.8.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// The figures of one leg's stream, from its first packet to its end. Totals never go backwards.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StreamStatistics {
+    /// RTP packets sent.
+    pub packets_sent: u64,
+    /// RTP payload bytes sent.
+    pub octets_sent: u64,
+    /// RTP packets accepted from the peer, duplicates included.
+    pub packets_received: u64,
+    /// RTP payload bytes accepted from the peer.
+    pub octets_received: u64,
+    /// Packets of the peer that never came (RFC 3550 appendix A.3; duplicates and late ones count as come).
+    pub packets_lost: u64,
+    /// Packets that came again.
+    pub duplicates: u64,
+    /// Packets that came after a later one.
+    pub reordered: u64,
+    /// Packets that came too late to be played.
+    pub late: u64,
+    /// Frames in which something missing was concealed.
+    pub concealed_frames: u64,
+    /// Times that the peer's stream began anew: another SSRC, or a jump in sequence or time.
+    pub restarts: u64,
+    /// Packets from addresses that are not the peer's; ignored.
+    pub strangers: u64,
+    /// Packets that are not RTP or RTCP, or not well-formed; ignored.
+    pub malformed: u64,
+    /// Well-formed packets of the peer with a payload type that was not agreed; ignored.
+    pub unknown_payload: u64,
+    /// Frames that were not sent because the machine was late.
+    pub skipped_frames: u64,
+    /// Interarrival jitter at the end, milliseconds.
+    pub jitter_ms: f64,
+    /// Highest interarrival jitter seen, milliseconds.
+    pub max_jitter_ms: f64,
+    /// Round trip in milliseconds, from the peer's last RTCP report on us.
+    pub round_trip_ms: Option<f64>,
+    /// Of what we sent, what the peer's last RTCP report says it lost (packets).
+    pub remote_lost: Option<i32>,
+    /// The jitter that the peer's last RTCP report gives, milliseconds.
+    pub remote_jitter_ms: Option<f64>,
+    /// RTCP packets accepted.
+    pub rtcp_received: u64,
+    /// RTCP packets sent.
+    pub rtcp_sent: u64,
+    /// The source that was listened to last.
+    pub source: Option<SocketAddr>,
+}
