@@ -95,3 +95,11 @@ impl Store {
         self.write.close().await;
     }
 }
+
+#[cfg(test)]
+impl Store {
+    /// For tests that change rows behind our back.
+    pub(crate) fn write_pool(&self) -> SqlitePool {
+        self.write.clone()
+    }
+}
