@@ -1,7 +1,7 @@
 //! The arithmetic of the tone detector: one tapered window of samples against the eight DTMF frequencies.
 //! What a series of windows means is the detector's business.
 
-use std::f64::consts::{PI, TAU};
+use std::f64::consts::TAU;
 use std::sync::LazyLock;
 
 use super::{HIGH_GROUP, LOW_GROUP, SAMPLE_RATE};
@@ -40,14 +40,25 @@ static TABLES: LazyLock<Box<Tables>> = LazyLock::new(|| {
 });
 
 /// By lane: the phase that a tone of exactly that frequency gains in a hop, as cosine and sine.
-static HOP_TURN: LazyLock<[(f32, f32); LANES]> = LazyLock::new(|| {
+static HOP_TURN: LazyLock<[(f32, f32); LANES]> = LazyLock::new(|| turns(HOP as f64));
+
+/// The same for half a sample.
+static HALF_SAMPLE_TURN: LazyLock<[(f32, f32); LANES]> = LazyLock::new(|| turns(0.5));
+
+/// By lane: the phase gained in so many samples.
+fn turns(samples: f64) -> [(f32, f32); LANES] {
     let mut turns = [(0.0, 0.0); LANES];
     for (turn, frequency) in turns.iter_mut().zip(LOW_GROUP.into_iter().chain(HIGH_GROUP)) {
-        let (sin, cos) = (TAU * frequency * HOP as f64 / f64::from(SAMPLE_RATE)).sin_cos();
+        let (sin, cos) = (TAU * frequency * samples / f64::from(SAMPLE_RATE)).sin_cos();
         *turn = (cos as f32, sin as f32);
     }
     turns
-});
+}
+
+/// Two turns, each a cosine and a sine, one after the other.
+fn turn(a: (f32, f32), b: (f32, f32)) -> (f32, f32) {
+    (a.0 * b.0 - a.1 * b.1, a.1 * b.0 + a.0 * b.1)
+}
 
 /// A window seen at the eight frequencies. Powers are in squared sample units: a sine of peak `a` has `a²/2`.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -64,19 +75,40 @@ impl Spectrum {
     pub fn of(window: &[f32; WINDOW]) -> Self {
         let tables: &Tables = &TABLES;
         let (before, after) = window.split_at(HALF);
-        let (mut re, mut im) = ([0f32; LANES], [0f32; LANES]);
-        let (mut square, mut mean) = (0f32, 0f32);
-        for (((b, a), taper), (cos, sin)) in
-            before.iter().rev().zip(after).zip(&tables.taper).zip(tables.cos.iter().zip(&tables.sin))
-        {
-            let (even, odd) = (a + b, a - b);
-            for lane in 0..LANES {
-                re[lane] += even * cos[lane];
-                im[lane] += odd * sin[lane];
-            }
-            square += taper * (even * even + odd * odd);
-            mean += taper * even;
+        let (mut even, mut odd) = ([0f32; HALF], [0f32; HALF]);
+        let (mut square, mut mean) = ([0f32; LANES], [0f32; LANES]);
+        for (n, (a, b)) in after.iter().zip(before.iter().rev()).enumerate() {
+            even[n] = a + b;
+            odd[n] = a - b;
         }
+        for ((e, o), taper) in
+            even.chunks_exact(LANES).zip(odd.chunks_exact(LANES)).zip(tables.taper.chunks_exact(LANES))
+        {
+            for lane in 0..LANES {
+                square[lane] += taper[lane] * (e[lane] * e[lane] + o[lane] * o[lane]);
+                mean[lane] += taper[lane] * e[lane];
+            }
+        }
+        // Two sums of each, so that an addition need not wait for the one before.
+        let (mut re, mut im) = ([0f32; LANES], [0f32; LANES]);
+        let (mut re_odd, mut im_odd) = ([0f32; LANES], [0f32; LANES]);
+        let (cos, _) = tables.cos.as_chunks::<2>();
+        let (sin, _) = tables.sin.as_chunks::<2>();
+        let (even, _) = even.as_chunks::<2>();
+        let (odd, _) = odd.as_chunks::<2>();
+        for (([e0, e1], [o0, o1]), ([c0, c1], [s0, s1])) in even.iter().zip(odd).zip(cos.iter().zip(sin)) {
+            for lane in 0..LANES {
+                re[lane] += e0 * c0[lane];
+                im[lane] += o0 * s0[lane];
+                re_odd[lane] += e1 * c1[lane];
+                im_odd[lane] += o1 * s1[lane];
+            }
+        }
+        for lane in 0..LANES {
+            re[lane] += re_odd[lane];
+            im[lane] += im_odd[lane];
+        }
+        let (square, mean): (f32, f32) = (square.iter().sum(), mean.iter().sum());
         let mut power = [0f32; LANES];
         for lane in 0..LANES {
             power[lane] = 2.0 * (re[lane] * re[lane] + im[lane] * im[lane]);
@@ -97,26 +129,25 @@ impl Spectrum {
     }
 }
 
-/// The power of a steady tone of `frequency` Hz in the window.
-pub fn tone_power(window: &[f32; WINDOW], frequency: f32) -> f32 {
+/// The power of a steady tone in the window, `offset` Hz (at most ±100) from a lane's frequency.
+pub fn tone_power(window: &[f32; WINDOW], lane: usize, offset: f32) -> f32 {
     let tables: &Tables = &TABLES;
     let (before, after) = window.split_at(HALF);
-    // Eight neighbouring samples at a time: lane k turns from sample 8m+k to 8(m+1)+k.
-    let step = PI * 2.0 * f64::from(frequency) / f64::from(SAMPLE_RATE);
+    // Half a sample's turn: the nominal one of the table, and a small one of the offset by its series.
+    let x = offset * (std::f32::consts::PI / SAMPLE_RATE as f32);
+    let small = (1.0 - x * x / 2.0, x - x * x * x / 6.0);
+    let half = turn(HALF_SAMPLE_TURN[lane], small);
+    let step = turn(half, half);
     let (mut cos, mut sin) = ([0f32; LANES], [0f32; LANES]);
-    let (s1, c1) = step.sin_cos();
-    let (s0, c0) = (step / 2.0).sin_cos();
-    let (mut c, mut s) = (c0, s0);
+    let mut at = half;
     for lane in 0..LANES {
-        (cos[lane], sin[lane]) = (c as f32, s as f32);
-        (c, s) = (c * c1 - s * s1, s * c1 + c * s1);
+        (cos[lane], sin[lane]) = at;
+        at = turn(at, step);
     }
-    // e^(j8ω) by three squarings.
-    let (mut c8, mut s8) = (c1, s1);
-    for _ in 0..3 {
-        (c8, s8) = (c8 * c8 - s8 * s8, 2.0 * c8 * s8);
-    }
-    let (c8, s8) = (c8 as f32, s8 as f32);
+    // Eight neighbouring samples at a time: lane k turns from sample 8m+k to 8(m+1)+k, eight steps by three squarings.
+    let two = turn(step, step);
+    let four = turn(two, two);
+    let (c8, s8) = turn(four, four);
     let (mut re, mut im) = ([0f32; LANES], [0f32; LANES]);
     for ((taper, a), b) in
         tables.taper.chunks_exact(LANES).zip(after.chunks_exact(LANES)).zip(before.rchunks_exact(LANES))
@@ -152,7 +183,7 @@ mod tests {
                 let (first, second) = (Spectrum::of(&window(&tones, 0)), Spectrum::of(&window(&tones, HOP)));
                 assert!((f64::from(second.offset(&first, lane)) - off).abs() < 0.2, "{frequency} {off}");
                 assert!((second.total / 500_000.0 - 1.0).abs() < 0.01, "{}", second.total);
-                let power = tone_power(&window(&tones, 7), (frequency + off) as f32);
+                let power = tone_power(&window(&tones, 7), lane, off as f32);
                 assert!((power / 500_000.0 - 1.0).abs() < 0.01, "{frequency} {off} {power}");
                 if off == 0.0 {
                     assert!((first.power[lane] / 500_000.0 - 1.0).abs() < 0.01);

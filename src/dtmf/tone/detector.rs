@@ -186,6 +186,11 @@ impl Detector {
             None
         } else {
             let spectrum = Spectrum::of(window);
+            if self.held.is_some_and(|held| goes_on(held.digit, &spectrum)) {
+                self.before = Some(spectrum);
+                self.hold();
+                return;
+            }
             let hit = self.before.and_then(|before| judge(window, &spectrum, &before));
             self.before = Some(spectrum);
             hit
@@ -193,13 +198,20 @@ impl Detector {
         self.follow(hit, report);
     }
 
+    /// A window with the held digit.
+    fn hold(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.last = self.position;
+            held.misses = 0;
+        }
+        self.candidate = None;
+    }
+
     /// Follows what the windows say, over time.
     fn follow(&mut self, hit: Option<Hit>, report: &mut impl FnMut(ToneReport)) {
         if let Some(held) = &mut self.held {
             if hit.is_some_and(|hit| hit.digit == held.digit) {
-                held.last = self.position;
-                held.misses = 0;
-                self.candidate = None;
+                self.hold();
                 return;
             }
             held.misses += 1;
@@ -267,6 +279,19 @@ fn end(held: Held, decided_at: u64) -> ToneReport {
     ToneReport { digit: held.digit, edge: ToneEdge::End { duration }, position, decided_at }
 }
 
+/// Does a digit that has begun plainly go on? What is not plain is left to [`judge`].
+fn goes_on(digit: Digit, spectrum: &Spectrum) -> bool {
+    let (low_powers, high_powers) = spectrum.power.split_at(LOW_GROUP.len());
+    let (Some((row, low)), Some((column, high))) = (strongest(low_powers), strongest(high_powers)) else {
+        return false;
+    };
+    KEYPAD.get(row).and_then(|keys| keys.get(column)) == Some(&digit)
+        && low + high >= HOLD_FRACTION * spectrum.total
+        && low.min(high) >= MIN_POWER
+        && low <= MAX_LOW_OVER_HIGH * high
+        && high <= MAX_HIGH_OVER_LOW * low
+}
+
 /// Does the window, by itself, sound like a digit that at least goes on?
 fn judge(window: &[f32; WINDOW], spectrum: &Spectrum, before: &Spectrum) -> Option<Hit> {
     let (low_powers, high_powers) = spectrum.power.split_at(LOW_GROUP.len());
@@ -281,8 +306,8 @@ fn judge(window: &[f32; WINDOW], spectrum: &Spectrum, before: &Spectrum) -> Opti
     if low_offset.abs() > MAX_WINDOW_OFFSET * low_nominal || high_offset.abs() > MAX_WINDOW_OFFSET * high_nominal {
         return None;
     }
-    let low = tone_power(window, low_nominal + low_offset);
-    let high = tone_power(window, high_nominal + high_offset);
+    let low = tone_power(window, row, low_offset);
+    let high = tone_power(window, LOW_GROUP.len() + column, high_offset);
     let fraction = (low + high) / spectrum.total;
     if fraction < HOLD_FRACTION
         || low.min(high) < MIN_POWER
