@@ -12,6 +12,8 @@ const COMPARED: usize = 120;
 /// Samples at full level, then until silence.
 const HOLD: usize = 80;
 const FADE: usize = 400;
+/// Samples made up after which there is only silence.
+const SILENT: usize = HOLD + FADE;
 /// Samples of cross-fade when real audio returns (4 ms).
 const RETURN: usize = 32;
 
@@ -29,14 +31,17 @@ pub struct Concealer {
 
 impl Default for Concealer {
     fn default() -> Self {
-        Concealer { history: [0; HISTORY], made: 0, period: LONGEST, returning: 0 }
+        Concealer { history: [0; HISTORY], made: SILENT, period: LONGEST, returning: 0 }
     }
 }
 
 impl Concealer {
     /// Real samples: copied to `out` (of the same length), softened where they follow a hole.
     pub fn present(&mut self, samples: &[i16], out: &mut [i16]) {
-        if self.made > 0 && self.returning == 0 {
+        if self.made >= SILENT && self.returning == 0 {
+            // After silence, and at the very start, there is nothing to fade from.
+            self.made = 0;
+        } else if self.made > 0 && self.returning == 0 {
             self.returning = RETURN;
         }
         for (to, &real) in out.iter_mut().zip(samples) {
@@ -73,9 +78,9 @@ impl Concealer {
 
     fn make(&mut self) -> i16 {
         let at = HISTORY - self.period + self.made % self.period;
-        let gain = (HOLD + FADE).saturating_sub(self.made).min(FADE) as i32;
+        let gain = SILENT.saturating_sub(self.made).min(FADE) as i32;
         // Stays put after the fade: a stream that is gone for good must not overflow it.
-        self.made = (self.made + 1).min(HOLD + FADE + LONGEST);
+        self.made = (self.made + 1).min(SILENT + LONGEST);
         i32::from(self.history.get(at).copied().unwrap_or(0)).wrapping_mul(gain).wrapping_div(FADE as i32) as i16
     }
 
@@ -100,8 +105,8 @@ impl Concealer {
             }
             if product > 0 {
                 let likeness = product as f64 * product as f64 / energy as f64;
-                // A multiple of the true period is no better; a little margin keeps the shorter one.
-                if likeness > best.0 * 1.02 {
+                // Strictly better: of equals (a period and its multiples) the shortest stays.
+                if likeness > best.0 {
                     best = (likeness, lag);
                 }
             }
