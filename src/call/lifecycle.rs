@@ -2,6 +2,7 @@
 //! `LIFECYCLE.md`). What runs on a connected call is `operation`'s, keys are `digits`'.
 
 use super::machine::Ending;
+use super::outcome::MEDIA_LOST;
 use super::participants::{Line, Signalling};
 use super::{
     Call, CallDirection, CallState, Context, EndedBy, EventKind, Outcome, Output, Place, Refusal, RejectReason, Reply,
@@ -151,7 +152,7 @@ impl Call {
             CommandError::WrongState { .. } | CommandError::BadValue { .. } => match self.state {
                 // The last word to the leg was not taken: hang up, which fits every state. Refused again, the
                 // release timer ends the waiting.
-                CallState::Releasing if self.remote.signalling == Signalling::Refused => self.hang_up_leg(),
+                CallState::Releasing if self.remote.signalling == Signalling::Refused => self.hang_up_leg(None),
                 // It crossed the leg's own end, or it will never be answered: either way it is over.
                 CallState::Answering | CallState::Connecting => {
                     self.finish(EndedBy::Engine, Outcome::from_sip(500, "Server Internal Error", None, true), now);
@@ -298,6 +299,16 @@ impl Call {
             CallState::Releasing | CallState::Ended => return,
         };
         self.end_operations(now);
+        let reason = match (self.state, by) {
+            (CallState::Connected, EndedBy::Application) => {
+                Some("Q.850;cause=16;text=\"Normal call clearing\"".to_owned())
+            }
+            (CallState::Connected, EndedBy::Engine) if outcome.sub_code == MEDIA_LOST => {
+                Some("Q.850;cause=41;text=\"Media lost\"".to_owned())
+            }
+            (CallState::Connected, EndedBy::Engine) => Some("Q.850;cause=41;text=\"Service shutting down\"".to_owned()),
+            _ => None,
+        };
         self.ending = Some(Ending { by, outcome: outcome.clone(), at: now, statistics });
         if let Some(last) = last {
             self.event(last, outcome, None, None, now);
@@ -306,7 +317,7 @@ impl Call {
         self.state_deadline = Some(now + self.settings.release_timeout);
         match self.remote.signalling {
             Signalling::Idle => self.remote.signalling = Signalling::Over,
-            Signalling::Live => self.hang_up_leg(),
+            Signalling::Live => self.hang_up_leg(reason),
             Signalling::Refused | Signalling::HungUp | Signalling::Over => {}
         }
         match self.remote.line {
@@ -367,9 +378,9 @@ impl Call {
         self.leg(LegCommand::Refuse { status, phrase: None, retry_after: None });
     }
 
-    fn hang_up_leg(&mut self) {
+    fn hang_up_leg(&mut self, reason: Option<String>) {
         self.remote.signalling = Signalling::HungUp;
-        self.leg(LegCommand::Hangup { reason: None });
+        self.leg(LegCommand::Hangup { reason });
     }
 
     fn enter(&mut self, state: CallState, now: Time) {

@@ -12,6 +12,10 @@ fn answer() -> Command {
     Command::Answer { context: Some("call".to_owned()) }
 }
 
+fn bye(reason: &str) -> LegCommand {
+    LegCommand::Hangup { reason: Some(reason.to_owned()) }
+}
+
 #[test]
 fn an_incoming_call_is_answered_and_hung_up_by_the_application() {
     let mut world = World::incoming();
@@ -28,7 +32,7 @@ fn an_incoming_call_is_answered_and_hung_up_by_the_application() {
     world.command(Command::Leave).unwrap();
     world.run(0);
     assert_eq!(world.told(), ["10000 CallDisconnected 200/7000 call"]);
-    assert_eq!(world.leg_commands.last(), Some(&LegCommand::Hangup { reason: None }));
+    assert_eq!(world.leg_commands.last(), Some(&bye("Q.850;cause=16;text=\"Normal call clearing\"")));
     let record = world.must_be_over();
     assert_eq!((record.ended_by, record.connected), (EndedBy::Application, Some(Time::from_micros(1_000_000))));
     assert!(record.statistics.is_some());
@@ -251,7 +255,7 @@ fn a_peer_that_holds_is_shown_on_hold_and_its_silence_forgiven() {
     world.media_event(MediaEvent::Silent { leg: LEG, for_: Duration::from_secs(30) });
     assert!(world.events[0].1.outcome.message.contains("30 seconds"));
     assert_eq!(world.names(), ["CallDisconnected 410/301005"]);
-    assert_eq!(world.leg_commands.last(), Some(&LegCommand::Hangup { reason: None }));
+    assert_eq!(world.leg_commands.last(), Some(&bye("Q.850;cause=41;text=\"Media lost\"")));
     assert_eq!(world.must_be_over().ended_by, EndedBy::Engine);
 }
 
@@ -279,6 +283,7 @@ fn a_connected_call_may_end_in_many_ways() {
     world.call.shut_down(world.now);
     world.run(0);
     assert_eq!(world.names(), ["CallDisconnected 200/7000"]);
+    assert_eq!(world.leg_commands.last(), Some(&bye("Q.850;cause=41;text=\"Service shutting down\"")));
     assert_eq!(world.must_be_over().ended_by, EndedBy::Engine);
 }
 
