@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use url::Url;
 
@@ -209,6 +209,7 @@ impl Outbox {
             retry_number: 0,
             cached: 0,
             running: JoinSet::new(),
+            carried: HashMap::new(),
             flushes: Vec::new(),
         };
         let mut last = 0;
@@ -383,6 +384,8 @@ struct Dispatcher {
     /// Bytes of bodies in `keys`.
     cached: usize,
     running: JoinSet<Settled>,
+    /// Whose event each delivery task carries, and the attempts made before.
+    carried: HashMap<Id, (Arc<str>, u32)>,
     flushes: Vec<oneshot::Sender<()>>,
 }
 
@@ -398,10 +401,12 @@ impl Dispatcher {
                     Some(Message::Written(event)) => self.accept(event),
                     Some(Message::Flush(done)) => self.flushes.push(done),
                 },
-                Some(settled) = self.running.join_next() => match settled {
-                    Ok(settled) => self.settle(settled),
-                    // A delivery task neither panics nor is cancelled while we live; if it did, its key would stand still.
-                    Err(error) => tracing::error!(%error, "a delivery task failed"),
+                Some(joined) = self.running.join_next_with_id() => match joined {
+                    Ok((id, settled)) => {
+                        self.carried.remove(&id);
+                        self.settle(settled);
+                    }
+                    Err(error) => self.broken(&error),
                 },
                 () = sleep_until(due) => self.wake(),
             }
@@ -478,7 +483,9 @@ impl Dispatcher {
                     event: entry.event.clone(),
                     random: self.random.fork(),
                 };
-                self.running.spawn(self.courier.clone().deliver(job));
+                let carried = (job.key.clone(), job.attempts);
+                let task = self.running.spawn(self.courier.clone().deliver(job));
+                self.carried.insert(task.id(), carried);
             }
             self.offer_turn(name);
         }
@@ -519,6 +526,15 @@ impl Dispatcher {
             }
         }
         self.offer_turn(name);
+    }
+
+    /// A delivery task panicked, which only what is told of attempts could bring about: its key must not stand still.
+    fn broken(&mut self, error: &JoinError) {
+        tracing::error!(%error, "a delivery task failed");
+        if let Some((key, attempts)) = self.carried.remove(&error.id()) {
+            let retry_after = Some(self.courier.settings.max_delay);
+            self.settle(Settled { key, attempts: attempts.saturating_add(1), retry_after, failed: true });
+        }
     }
 
     fn wake(&mut self) {

@@ -477,6 +477,26 @@ async fn what_does_not_fit_is_refused_at_the_door() {
 }
 
 #[tokio::test]
+async fn who_is_told_may_panic_and_no_key_stands_still() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(|_, _| ok()).await;
+    let clock: Clock = Arc::new(|| Time::from_micros(1_000_000_000));
+    let store = Store::open(&folder.path().join("s.db")).await.unwrap();
+    let writer = Writer::start(store.clone(), WriterSettings::new(clock.clone()));
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let notify: Notify =
+        Arc::new(move |_| assert!(!first.swap(false, std::sync::atomic::Ordering::SeqCst), "on purpose"));
+    let client = webhook_client(&[]).unwrap();
+    let random = Random::from_number(7);
+    let outbox = Outbox::start(store, writer, client, quick(), clock, random, notify).await.unwrap();
+    outbox.post(event("call", server.url("/"), 1)).unwrap();
+    outbox.post(event("call", server.url("/"), 2)).unwrap();
+    let all = server.until(|all| all.iter().any(|r| r.n() == 2)).await;
+    assert_eq!(all[0].n(), 1);
+}
+
+#[tokio::test]
 async fn flushing_waits_for_what_can_still_be_delivered() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(|_, _| ok()).await;

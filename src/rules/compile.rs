@@ -18,6 +18,8 @@ const MAX_NAME: usize = 64;
 const MAX_TEXT: usize = 512;
 /// A compiled regular expression, and the cache of its running, in bytes each.
 const MAX_REGEX: usize = 256 << 10;
+/// How much of a text a regular expression is run on, in bytes: a call must not cost a second of searching.
+const MAX_SEARCHED: usize = 4_096;
 /// `not` in `not`.
 const MAX_NOT: usize = 4;
 const MAX_TRUNKS: usize = 64;
@@ -277,7 +279,7 @@ impl Text {
     /// Without `not`.
     fn matches(&self, found: &str) -> bool {
         match (&self.regex, self.form.kind) {
-            (Some(regex), _) => regex.is_match(found),
+            (Some(regex), _) => regex.is_match(beginning(found, MAX_SEARCHED)),
             (None, Kind::Prefix) => found.starts_with(&self.form.text),
             (None, _) => found == self.form.text,
         }
@@ -296,6 +298,15 @@ impl Text {
         };
         format!("{not}{kind} `{}`", self.form.text)
     }
+}
+
+/// The first `most` bytes, or a little less so as not to cut a character.
+fn beginning(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 fn shown(text: &str) -> String {

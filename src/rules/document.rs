@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -73,7 +73,7 @@ pub enum TextMatch {
     /// How the text begins.
     Prefix(String),
     /// A regular expression (Rust `regex` syntax) found anywhere in the text: anchor it with `^` and `$`.
-    /// At most 512 bytes, and bounded when compiled.
+    /// At most 512 bytes, and bounded when compiled; it sees the first 4,096 bytes of the text.
     Regex(String),
     /// The opposite.
     #[schema(no_recursion)]
@@ -104,10 +104,21 @@ pub struct TimeWindow {
 #[serde(deny_unknown_fields)]
 pub struct Percent {
     /// 0–100, to two places.
+    #[serde(serialize_with = "plainly")]
     pub share: f64,
     /// What is hashed.
     #[serde(default)]
     pub by: PercentBy,
+}
+
+/// A whole number comes out as it went in: `10`, not `10.0`.
+fn plainly<S: Serializer>(share: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if share.fract() == 0.0 && (0.0..=100.0).contains(share) {
+        // Whole and small: exact.
+        serializer.serialize_u8(*share as u8)
+    } else {
+        serializer.serialize_f64(*share)
+    }
 }
 
 /// What the share is chosen by.

@@ -60,7 +60,7 @@ fn documented() -> Value {
         "match": {"to": {"prefix": "+44"}, "from": {"not": {"regex": "^anonymous$"}}, "trunk": ["carrier-a"],
                   "source": ["10.0.0.0/8"], "header": {"X-Campaign": {"exact": "spring"}},
                   "time": {"zone": "Europe/London", "days": ["mon-fri"], "from": "18:00", "to": "08:00"},
-                  "percent": {"share": 10.0, "by": "callId"}},
+                  "percent": {"share": 10, "by": "callId"}},
         "action": {"webhook": {"subscription": "my-app"}},
         "onFailure": {"reject": {"reason": "busy"}}})
 }
@@ -152,6 +152,13 @@ fn a_trunk_a_network_a_header() {
     ] {
         assert_eq!(takes(matching.clone()), taken, "{matching}");
     }
+    // Of a very long value the regex sees the beginning.
+    let long = Candidate { headers: vec![("X-Long".into(), format!("a{}z", "é".repeat(30_000)))], ..call() };
+    assert_eq!(failing(json!({"header": {"x-long": {"regex": "^a"}}}), &long, Time::EPOCH), None);
+    assert_eq!(
+        failing(json!({"header": {"x-long": {"regex": "z$"}}}), &long, Time::EPOCH).unwrap(),
+        "match.header.x-long"
+    );
     let mapped = Candidate { source: "::ffff:10.1.2.3".parse().unwrap(), trunk: None, ..call() };
     assert_eq!(failing(json!({"source": ["10.0.0.0/8"]}), &mapped, Time::EPOCH), None);
     assert_eq!(failing(json!({"trunk": ["carrier-a"]}), &mapped, Time::EPOCH).unwrap(), "match.trunk");

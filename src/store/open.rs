@@ -59,6 +59,7 @@ impl Store {
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
+        private(path).map_err(|error| describe(sqlx::Error::Io(error)))?;
         let write = pool(1).connect_with(options.clone()).await.map_err(describe)?;
         MIGRATIONS.run(&write).await.map_err(|error| match error {
             MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
@@ -94,6 +95,16 @@ impl Store {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+/// Makes the file where it is missing, for nobody else to read: it holds carriers' passwords. SQLite gives its
+/// companions (`-wal`, `-shm`) the same mode.
+fn private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 #[cfg(test)]

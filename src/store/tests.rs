@@ -92,6 +92,12 @@ async fn rules_subscriptions_and_trunks_are_kept() {
     assert!(trunk.takes("+4420") && !trunk.takes("+4520"));
     assert!(!serde_json::to_string(&trunk.clone().for_display()).unwrap().contains("password"));
 
+    #[cfg(unix)]
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        use std::os::unix::fs::PermissionsExt;
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
+    }
     store.close().await;
     let store = Store::open(&path).await.unwrap();
     let names: Vec<String> = store.rules().await.unwrap().into_iter().map(|rule| rule.name).collect();
