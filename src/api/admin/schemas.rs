@@ -1,0 +1,46 @@
+//! The documents of `/v1` as the OpenAPI document describes them. Parsing and checking is their rooms' business; rules
+//! bring their schema along, subscriptions and trunks are described here as they are taken and shown.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub(in crate::api) use crate::rules::{Decision, ExplainRequest, Rule};
+
+/// An application that hears of incoming calls.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::api) struct Subscription {
+    /// 1 to 64 of `A-Z a-z 0-9 . _ -`; unique.
+    #[schema(example = "my-app")]
+    name: String,
+    /// The http or https URL that events are posted to. It must pass Event Grid's validation handshake.
+    #[schema(example = "https://app.example/api/incoming")]
+    endpoint: String,
+    /// The events that are wanted.
+    #[schema(example = json!(["Microsoft.Communication.IncomingCall"]))]
+    event_types: Vec<String>,
+    /// `pending` until the handshake is done, then `validated`.
+    #[schema(read_only)]
+    state: Option<String>,
+}
+
+/// A carrier or gateway.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::api) struct Trunk {
+    /// 1 to 64 of `A-Z a-z 0-9 . _ -`; unique.
+    #[schema(example = "carrier-a")]
+    name: String,
+    /// Where calls are sent: a SIP URI without user.
+    #[schema(example = "sip:sip.carrier.example:5060;transport=tcp")]
+    uri: String,
+    /// Digest user, where the carrier asks for one.
+    username: Option<String>,
+    /// Digest password; taken and never shown.
+    #[schema(write_only)]
+    password: Option<String>,
+    /// Only numbers that begin with this go through the trunk.
+    prefix: Option<String>,
+    /// Lower is tried first; 100 by default.
+    priority: Option<i32>,
+}

@@ -1,0 +1,1 @@
+//! The router as a client sees it, before a fake engine.
