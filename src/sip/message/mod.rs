@@ -15,6 +15,9 @@
 //! ```
 
 mod auth;
+#[cfg(feature = "rsip")]
+#[path = "rsip.rs"]
+mod conversion;
 mod error;
 mod headers;
 mod lex;
@@ -28,9 +31,14 @@ mod typed;
 mod uri;
 pub mod via;
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 pub use auth::AuthParams;
+#[cfg(feature = "rsip")]
+pub use conversion::NotForRsip;
 pub use error::{Answerable, BuildError, HeaderError, ParseError, Problem};
 pub use headers::{Header, HeaderValue, Headers, Name, OtherName};
 pub use method::{Method, OtherMethod};

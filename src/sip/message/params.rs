@@ -11,13 +11,20 @@ use super::lex;
 pub struct Params(Vec<Param>);
 
 /// One parameter; without a value it is a flag (`lr`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, Serialize, Deserialize)]
 struct Param {
     name: String,
     value: Option<String>,
     /// Came as a quoted string, and goes out as one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     quoted: bool,
+}
+
+/// Quotes do not change what a value means.
+impl PartialEq for Param {
+    fn eq(&self, other: &Param) -> bool {
+        self.name.eq_ignore_ascii_case(&other.name) && self.value == other.value
+    }
 }
 
 impl Params {

@@ -11,6 +11,9 @@ mod counts;
 mod tcp;
 mod udp;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
