@@ -97,10 +97,16 @@ impl Dialog {
         }
     }
 
+    /// The number of the next request of ours.
+    pub fn next_cseq(&mut self) -> u32 {
+        self.local_cseq = self.local_cseq.wrapping_add(1) & 0x7fff_ffff;
+        self.local_cseq
+    }
+
     /// The next request of ours within the dialog (§12.2.1.1), without Via and Contact.
     pub fn request(&mut self, method: Method) -> Request {
-        self.local_cseq = self.local_cseq.wrapping_add(1) & 0x7fff_ffff;
-        self.numbered(method, self.local_cseq)
+        let number = self.next_cseq();
+        self.numbered(method, number)
     }
 
     /// The ACK of a 2xx to the INVITE with this number (§13.2.2.4), without Via.

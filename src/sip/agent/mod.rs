@@ -5,22 +5,23 @@
 //! After every call of `receive`, `command`, `place`, `transport_lost` or `timeout`, poll until none; then sleep until
 //! [`UserAgent::deadline`] and call `timeout`.
 //!
-//! ```text
-//! UserAgent::new(config: AgentConfig, random: Random) -> UserAgent
-//! agent.receive(peer: Peer, bytes: &[u8], now: Time)            one framed message (a datagram, or what the framer cut)
-//! agent.transport_lost(peer: &Peer, now: Time)                  a send failed, or a connection closed
-//! agent.new_leg() -> LegId
-//! agent.place(leg: LegId, invite: OutgoingInvite, now: Time)    errors come as LegEvent::Failed
-//! agent.command(leg: LegId, command: LegCommand, now: Time) -> Result<(), CommandError>
-//! agent.deadline() -> Option<Time>
-//! agent.timeout(now: Time)
-//! agent.poll() -> Option<AgentOutput>
-//! agent.set_draining(bool)                                      true: new INVITEs are answered 503
-//! agent.census() -> Census { legs, dialogs, client_transactions, server_transactions, half_open }
-//! ```
+//! - `user_agent`: the tables and their clock.
+//! - `door`: what arrives is read, matched, admitted or turned away.
+//! - `incoming`, `outgoing`: the two sides of a leg.
+//! - `command`: what call control says, and what a leg does in its own time.
+//! - `transmit`: what leaves.
 
+mod command;
 mod config;
+mod door;
+mod incoming;
+mod outgoing;
 mod output;
+#[cfg(test)]
+mod tests;
+mod transmit;
+mod user_agent;
 
 pub use config::{AgentConfig, AgentLimits, ContactAddress, TimerConfig};
 pub use output::{AgentOutput, Counter, Flow};
+pub use user_agent::{Census, UserAgent};

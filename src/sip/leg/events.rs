@@ -135,10 +135,7 @@ pub enum LegEvent {
 impl LegEvent {
     /// Is this the leg's last event?
     pub fn is_final(&self) -> bool {
-        matches!(
-            self,
-            LegEvent::Failed { .. } | LegEvent::Cancelled { .. } | LegEvent::Ended { .. }
-        )
+        matches!(self, LegEvent::Failed { .. } | LegEvent::Cancelled { .. } | LegEvent::Ended { .. })
     }
 }
 
@@ -241,10 +238,7 @@ pub struct Invitation {
 impl Invitation {
     /// The first header of that name, without regard to case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.as_str())
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 }
 
@@ -259,9 +253,7 @@ pub struct Credentials {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,269 @@
+//! What call control tells a leg, and what a leg does when its time has come.
+
+use super::transmit::ALLOW;
+use super::user_agent::{Purpose, UserAgent};
+use crate::session::{LegId, LocalMedia};
+use crate::sip::leg::state::{Cancel, Leg, RING_AGAIN, Reinvite, State, WaitingReoffer};
+use crate::sip::leg::{CommandError, EndCause, LegCommand, LegEvent, Side};
+use crate::sip::message::{Method, Name, NameAddr, Uri};
+use crate::sip::sdp::CONTENT_TYPE;
+use crate::time::Time;
+
+impl UserAgent {
+    /// Carries out a command on a leg. An error means that nothing was done, but for
+    /// [`CommandError::NotAcceptable`].
+    pub fn command(&mut self, leg: LegId, command: LegCommand, now: Time) -> Result<(), CommandError> {
+        let mut leg = self.take(leg).ok_or(CommandError::NoSuchLeg)?;
+        let done = if leg.is_ended() {
+            Err(CommandError::NoSuchLeg)
+        } else {
+            match command {
+                LegCommand::Ring => self.ring(&mut leg, now),
+                LegCommand::Accept { media } => self.answer(&mut leg, media, now),
+                LegCommand::Refuse { status, phrase, retry_after } => {
+                    self.refuse_leg(&mut leg, status, phrase.as_deref(), retry_after, None, now)
+                }
+                LegCommand::Redirect { contacts } => self.redirect(&mut leg, &contacts, now),
+                LegCommand::Reoffer { media } => self.reoffer(&mut leg, media, now),
+                LegCommand::Info { content_type, body } => self.info(&mut leg, &content_type, body, now),
+                LegCommand::Hangup { reason } => self.hang_up(&mut leg, reason, now),
+            }
+        };
+        self.put(leg);
+        self.sweep();
+        done
+    }
+
+    fn ring(&mut self, leg: &mut Leg, now: Time) -> Result<(), CommandError> {
+        let state = leg.state.name();
+        let Some(incoming) = &mut leg.incoming else { return Err(CommandError::WrongState { state }) };
+        incoming.ring_again = Some(now + RING_AGAIN);
+        let (id, invite) = (incoming.transaction, incoming.invite.clone());
+        if let Some(transport) = self.servers.get(&id).map(|t| t.peer.transport) {
+            let ringing = self.response(leg, &invite, 180, transport);
+            self.respond(id, &ringing, now);
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, leg: &mut Leg, media: LocalMedia, now: Time) -> Result<(), CommandError> {
+        let state = leg.state.name();
+        let Some(incoming) = &leg.incoming else { return Err(CommandError::WrongState { state }) };
+        if media.codecs.is_empty() {
+            return Err(CommandError::BadValue { what: "a list of no codecs" });
+        }
+        let (body, agreed) = match &incoming.offer {
+            Some(offer) => match leg.sdp.answer(offer, &media) {
+                Ok((body, agreed)) => (body, Some(agreed)),
+                Err(_) => {
+                    self.refuse_leg(leg, 488, None, None, None, now)?;
+                    return Err(CommandError::NotAcceptable);
+                }
+            },
+            None => (leg.sdp.offer(&media), None),
+        };
+        let Some(incoming) = self.take_incoming(leg) else { return Err(CommandError::WrongState { state }) };
+        leg.local_media = Some(media);
+        leg.media.clone_from(&agreed);
+        self.accept(leg, incoming.transaction, &incoming.invite, body, agreed.is_none(), false, now);
+        self.tell(leg, LegEvent::Accepted { media: agreed });
+        Ok(())
+    }
+
+    fn refuse_leg(
+        &mut self,
+        leg: &mut Leg,
+        status: u16,
+        phrase: Option<&str>,
+        retry_after: Option<u32>,
+        reason: Option<&str>,
+        now: Time,
+    ) -> Result<(), CommandError> {
+        if !(400..700).contains(&status) {
+            return Err(CommandError::BadValue { what: "a status outside 400 to 699" });
+        }
+        let state = leg.state.name();
+        let Some(incoming) = self.take_incoming(leg) else { return Err(CommandError::WrongState { state }) };
+        if let Some(transport) = self.servers.get(&incoming.transaction).map(|t| t.peer.transport) {
+            let mut response = self.response(leg, &incoming.invite, status, transport);
+            if let Some(phrase) = phrase {
+                response.set_reason(phrase);
+            }
+            if let Some(seconds) = retry_after {
+                response.headers.push_value(Name::RetryAfter, &seconds);
+            }
+            if let Some(reason) = reason {
+                let _ = response.headers.push(Name::Reason, reason);
+            }
+            if status == 488 {
+                super::transmit::warn_incompatible(&mut response);
+            }
+            self.respond(incoming.transaction, &response, now);
+        }
+        let end = LegEvent::Ended { by: Side::Local, cause: EndCause::Refused(status), reason: None };
+        self.finish(leg, State::Over, end);
+        Ok(())
+    }
+
+    fn redirect(&mut self, leg: &mut Leg, contacts: &[String], now: Time) -> Result<(), CommandError> {
+        let targets: Vec<NameAddr> = contacts
+            .iter()
+            .map(|c| c.parse::<Uri>().map(NameAddr::new))
+            .collect::<Result<_, _>>()
+            .map_err(|_| CommandError::BadValue { what: "a contact that is no URI" })?;
+        if targets.is_empty() {
+            return Err(CommandError::BadValue { what: "a list of no contacts" });
+        }
+        let state = leg.state.name();
+        let Some(incoming) = self.take_incoming(leg) else { return Err(CommandError::WrongState { state }) };
+        if let Some(transport) = self.servers.get(&incoming.transaction).map(|t| t.peer.transport) {
+            let mut response = self.response(leg, &incoming.invite, 302, transport);
+            response.headers.push_value(Name::Contact, &targets);
+            self.respond(incoming.transaction, &response, now);
+        }
+        let end = LegEvent::Ended { by: Side::Local, cause: EndCause::Refused(302), reason: None };
+        self.finish(leg, State::Over, end);
+        Ok(())
+    }
+
+    fn reoffer(&mut self, leg: &mut Leg, media: LocalMedia, now: Time) -> Result<(), CommandError> {
+        if !matches!(leg.state, State::Answered | State::Established) {
+            return Err(CommandError::WrongState { state: leg.state.name() });
+        }
+        if media.codecs.is_empty() {
+            return Err(CommandError::BadValue { what: "a list of no codecs" });
+        }
+        leg.waiting_reoffer = Some(WaitingReoffer { media, at: None, glares: 0 });
+        self.reoffer_if_free(leg, now);
+        Ok(())
+    }
+
+    /// Sends the re-INVITE that waits, if nothing is in its way and its time has come.
+    pub(super) fn reoffer_if_free(&mut self, leg: &mut Leg, now: Time) {
+        if !leg.is_free_to_offer() {
+            return;
+        }
+        let Some(waiting) = leg.waiting_reoffer.take_if(|w| w.at.is_none_or(|at| at <= now)) else { return };
+        let before = leg.sdp.clone();
+        let body = leg.sdp.offer(&waiting.media);
+        let sent = self.start_in_dialog(
+            leg,
+            Method::Invite,
+            Purpose::Reinvite,
+            |request| drop(request.set_body(CONTENT_TYPE, body)),
+            now,
+        );
+        match sent {
+            Some(transaction) => {
+                let give_up = now + self.config.timers.transaction();
+                leg.reinvite =
+                    Some(Reinvite { transaction, give_up, media: waiting.media, before, glares: waiting.glares });
+            }
+            None => {
+                leg.sdp.roll_back(&before);
+                self.tell(leg, LegEvent::ReofferFailed { status: 503 });
+            }
+        }
+    }
+
+    fn info(&mut self, leg: &mut Leg, content_type: &str, body: Vec<u8>, now: Time) -> Result<(), CommandError> {
+        if !matches!(leg.state, State::Answered | State::Established) {
+            return Err(CommandError::WrongState { state: leg.state.name() });
+        }
+        if content_type.is_empty() || content_type.chars().any(char::is_control) {
+            return Err(CommandError::BadValue { what: "the content type" });
+        }
+        let sent = self.start_in_dialog(
+            leg,
+            Method::Info,
+            Purpose::Info,
+            |request| drop(request.set_body(content_type, body)),
+            now,
+        );
+        if sent.is_none() {
+            self.tell(leg, LegEvent::InfoAnswered { status: 503 });
+        }
+        Ok(())
+    }
+
+    fn hang_up(&mut self, leg: &mut Leg, reason: Option<String>, now: Time) -> Result<(), CommandError> {
+        if reason.as_deref().is_some_and(|r| r.chars().any(char::is_control)) {
+            return Err(CommandError::BadValue { what: "the reason" });
+        }
+        let ended = |cause| LegEvent::Ended { by: Side::Local, cause, reason: None };
+        match leg.state {
+            State::Incoming => self.refuse_leg(leg, 480, None, None, reason.as_deref(), now)?,
+            State::Calling => self.abandon(leg, reason, ended(EndCause::Cancelled), now),
+            // The BYE must wait for the ACK of our 2xx (§15).
+            State::Answered => self.finish(leg, State::Closing, ended(EndCause::Bye)),
+            State::Established => {
+                self.bye_leg(leg, reason.as_deref(), now);
+                self.finish(leg, State::Over, ended(EndCause::Bye));
+            }
+            State::Cancelling | State::Closing | State::Over => {}
+        }
+        Ok(())
+    }
+
+    /// An unanswered outgoing leg is not wanted any more.
+    fn abandon(&mut self, leg: &mut Leg, reason: Option<String>, end: LegEvent, now: Time) {
+        if let Some(outgoing) = &mut leg.outgoing {
+            outgoing.ring_until = None;
+            outgoing.cancel = Some(Cancel { reason, until: None });
+        }
+        self.finish(leg, State::Cancelling, end);
+        self.cancel_if_heard(leg, now);
+    }
+
+    /// The leg's own clock.
+    pub(super) fn leg_timeout(&mut self, leg: &mut Leg, now: Time) {
+        if let Some(incoming) = &leg.incoming {
+            if incoming.give_up <= now {
+                let status = incoming.give_up_status;
+                let _ = self.refuse_leg(leg, status, None, None, None, now);
+            } else if incoming.ring_again.is_some_and(|at| at <= now) {
+                let _ = self.ring(leg, now);
+            }
+        }
+        if let Some(outgoing) = &leg.outgoing {
+            if outgoing.ring_until.is_some_and(|at| at <= now) {
+                let phrase = "No answer in time".to_owned();
+                let end = LegEvent::Failed { status: 408, phrase, reason: None, local: true };
+                self.abandon(leg, None, end, now);
+            } else if outgoing.cancel.as_ref().and_then(|c| c.until).is_some_and(|at| at <= now) {
+                let id = outgoing.transaction;
+                self.remove_client(id);
+                leg.outgoing = None;
+                leg.state = State::Over;
+            }
+        }
+        if let Some(waiting) = &mut leg.unacknowledged {
+            if waiting.give_up <= now {
+                if leg.state == State::Closing {
+                    self.bye_leg(leg, None, now);
+                    leg.unacknowledged = None;
+                    leg.state = State::Over;
+                } else {
+                    self.never_acknowledged(leg, now);
+                }
+            } else if waiting.again <= now {
+                waiting.again = now + waiting.pause;
+                waiting.pause = (waiting.pause * 2).min(self.config.timers.t2);
+                let (peer, bytes) = (waiting.peer, waiting.bytes.clone());
+                self.send(peer, bytes, Some(leg.id), true);
+            }
+        }
+        if let Some(reinvite) = leg.reinvite.as_ref().filter(|r| r.give_up <= now) {
+            let id = reinvite.transaction;
+            self.cancel(id, None, now);
+            self.remove_client(id);
+            self.reoffer_refused(leg, id, 408, now);
+        }
+        self.reoffer_if_free(leg, now);
+    }
+
+    /// What we understand, as Allow says it.
+    pub fn allow() -> &'static str {
+        ALLOW
+    }
+}

@@ -1,0 +1,363 @@
+//! The door: what arrives is read, matched to its transaction, or admitted (RFC 3261 §8.2, §17.2.3, §18.2). What can be
+//! answered without keeping anything is answered here (§8.2.7): the broken, the unknown, the unwelcome, OPTIONS.
+//!
+//! Never more than one answer to one request, and never a bigger one than a copy of its headers and a line or two.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::Counter;
+use super::transmit::{ALLOW, Arrival, warn_incompatible};
+use super::user_agent::{ServerMachine, UserAgent};
+use crate::session::LegId;
+use crate::sip::leg::LegEvent;
+use crate::sip::leg::state::State;
+use crate::sip::message::{Headers, Message, Method, Name, Request, Response, Uri, Via, via};
+use crate::sip::peer::Peer;
+use crate::sip::sdp::{CONTENT_TYPE, Description};
+use crate::sip::transaction::{Acknowledged, InviteServer, MergeKey, Server, ServerKey};
+use crate::time::Time;
+
+/// An answer that refuses a request.
+pub(super) struct Refusal {
+    pub status: u16,
+    pub phrase: Option<String>,
+    /// For 420.
+    pub unsupported: Vec<String>,
+}
+
+impl Refusal {
+    pub fn new(status: u16) -> Self {
+        Refusal { status, phrase: None, unsupported: Vec::new() }
+    }
+
+    pub fn because(status: u16, phrase: impl Into<String>) -> Self {
+        Refusal { status, phrase: Some(phrase.into()), unsupported: Vec::new() }
+    }
+}
+
+impl UserAgent {
+    /// One message as it came: a datagram, or what the framer cut from a stream.
+    pub fn receive(&mut self, peer: Peer, bytes: &[u8], now: Time) {
+        // Keep-alives (RFC 5626 §3.5.1, §4.4.1) are the transport layer's to answer.
+        if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
+            return;
+        }
+        let arrival = Arrival { peer, bytes, now };
+        match Message::parse(bytes) {
+            Ok(Message::Request(request)) => self.receive_request(request, arrival),
+            Ok(Message::Response(response)) => self.receive_response(&response, arrival),
+            Err(error) => match error.response() {
+                Some(mut response) => {
+                    self.count(Counter::Malformed);
+                    let tag = self.stateless_tag(&response.headers);
+                    let _ = response.set_to_tag(&tag);
+                    let _ = via::mark_source(&mut response.headers, peer.remote);
+                    self.send(peer, Bytes::from(response.to_bytes()), None, false);
+                }
+                None => self.count(Counter::Unintelligible),
+            },
+        }
+        self.sweep();
+    }
+
+    fn receive_request(&mut self, mut request: Request, arrival: Arrival<'_>) {
+        self.count(Counter::RequestReceived);
+        // Without a Via nobody knows where an answer belongs; an ACK is never answered.
+        let readable = via::mark_source(&mut request.headers, arrival.peer.remote).is_ok();
+        let checked = request.check();
+        let (Ok(via), true) = (request.headers.top_via(), readable) else {
+            return self.count(Counter::Unintelligible);
+        };
+        if let Err(error) = checked {
+            if request.method == Method::Ack {
+                return self.count(Counter::Unintelligible);
+            }
+            self.count(Counter::Malformed);
+            return self.turn_away(&request, &via, arrival, &Refusal::because(400, error.reason()));
+        }
+        let Ok(key) = ServerKey::of(&request, &via) else { return self.count(Counter::Unintelligible) };
+        match request.method {
+            Method::Ack => self.receive_ack(&request, &key, arrival),
+            Method::Cancel => self.receive_cancel(&request, &via, arrival),
+            _ => {
+                if let Some(&id) = self.server_keys.get(&key) {
+                    return self.receive_repetition(id, arrival);
+                }
+                let tagged = request.headers.to().is_ok_and(|to| to.tag().is_some());
+                if tagged {
+                    self.receive_within(request, &via, key, arrival);
+                } else {
+                    self.receive_outside(request, &via, key, arrival);
+                }
+            }
+        }
+    }
+
+    fn receive_repetition(&mut self, id: u64, arrival: Arrival<'_>) {
+        self.count(Counter::RetransmissionReceived);
+        let Some(transaction) = self.servers.get(&id) else { return };
+        let again = match &transaction.machine {
+            ServerMachine::Invite(machine) => machine.on_repetition(),
+            ServerMachine::Other(machine) => machine.on_repetition(),
+        };
+        let (peer, leg, last) = (transaction.peer, transaction.leg, transaction.last.clone());
+        self.trace_arrival(leg, arrival, true);
+        if let Some(bytes) = last.filter(|_| again) {
+            self.send(peer, bytes, Some(leg), true);
+        }
+    }
+
+    fn receive_ack(&mut self, request: &Request, key: &ServerKey, arrival: Arrival<'_>) {
+        if let Some(&id) = self.server_keys.get(key)
+            && let Some(transaction) = self.servers.get_mut(&id)
+            && let ServerMachine::Invite(machine) = &mut transaction.machine
+            && machine.on_ack(&self.config.timers, arrival.now) == Acknowledged::Here
+        {
+            let leg = transaction.leg;
+            self.schedule_server(id);
+            return self.trace_arrival(leg, arrival, false);
+        }
+        if let Some(id) = self.find_leg(request)
+            && let Some(mut leg) = self.take(id)
+        {
+            self.trace_arrival(id, arrival, false);
+            self.acknowledged(&mut leg, request, arrival);
+            self.put(leg);
+        }
+    }
+
+    fn receive_cancel(&mut self, request: &Request, via: &Via, arrival: Arrival<'_>) {
+        let found = ServerKey::cancelled_by(request, via).ok().and_then(|key| self.server_keys.get(&key).copied());
+        let Some((id, leg_id)) = found.and_then(|id| Some((id, self.servers.get(&id)?.leg))) else {
+            return self.turn_away(request, via, arrival, &Refusal::new(481));
+        };
+        self.trace_arrival(leg_id, arrival, false);
+        let Some(mut leg) = self.take(leg_id) else { return };
+        // The same answer to the same CANCEL every time, so no transaction is kept for it (§9.2).
+        let response = self.response(&leg, request, 200, arrival.peer.transport);
+        let (peer, _) = answer_to(via, arrival.peer);
+        self.send(peer, Bytes::from(response.to_bytes()), Some(leg_id), false);
+        if leg.incoming.as_ref().is_some_and(|i| i.transaction == id) {
+            self.withdraw(&mut leg, reason_of(&request.headers), arrival.now);
+        }
+        self.put(leg);
+    }
+
+    /// The caller no longer wants its INVITE: 487.
+    pub(super) fn withdraw(&mut self, leg: &mut crate::sip::leg::state::Leg, reason: Option<String>, now: Time) {
+        if let Some(incoming) = self.take_incoming(leg) {
+            self.refuse(leg, incoming.transaction, &incoming.invite, 487, now);
+            self.finish(leg, State::Over, LegEvent::Cancelled { reason });
+        }
+    }
+
+    /// A request outside of any dialog.
+    fn receive_outside(&mut self, request: Request, via: &Via, key: ServerKey, arrival: Arrival<'_>) {
+        let refusal = match request.method {
+            Method::Invite => match self.admit(&request, arrival) {
+                Ok((offer, merge)) => return self.invited(request, via, key, merge, offer, arrival),
+                Err(refusal) => refusal,
+            },
+            Method::Options => match check_welcome(&request) {
+                Ok(()) => return self.answer_options(&request, via, arrival),
+                Err(refusal) => refusal,
+            },
+            Method::Bye | Method::Info => Refusal::new(481),
+            _ => Refusal::new(405),
+        };
+        self.turn_away(&request, via, arrival, &refusal);
+    }
+
+    /// May this INVITE become a leg? In the order of §8.2.
+    fn admit(&mut self, request: &Request, arrival: Arrival<'_>) -> Result<(Option<Description>, MergeKey), Refusal> {
+        check_welcome(request)?;
+        let merge = MergeKey::of(request).map_err(|e| Refusal::because(400, e.reason()))?;
+        if self.merges.contains_key(&merge) {
+            return Err(Refusal::because(482, "Loop Detected (merged request)"));
+        }
+        if !matches!(request.headers.contact(), Ok(Some(_))) {
+            return Err(Refusal::because(400, "Bad Contact header: missing"));
+        }
+        let offer = self.read_offer(request)?;
+        let limits = &self.config.limits;
+        let (all, here) = self.half_open(arrival.peer.remote.ip());
+        if self.draining
+            || self.legs.len() >= limits.legs
+            || self.servers.len() >= limits.server_transactions
+            || all >= limits.half_open
+            || here >= limits.half_open_per_source
+        {
+            self.count(Counter::Overloaded);
+            return Err(Refusal::new(503));
+        }
+        Ok((offer, merge))
+    }
+
+    /// The offer in a request; none where it has no SDP. Refused: what we cannot read or answer.
+    pub(super) fn read_offer(&self, request: &Request) -> Result<Option<Description>, Refusal> {
+        if request.body.len() > self.config.limits.body {
+            return Err(Refusal::new(413));
+        }
+        let Some(body) = sdp_in(&request.headers, &request.body)? else { return Ok(None) };
+        let offer = Description::parse(body).map_err(|e| match e {
+            crate::sip::sdp::SdpError::Syntax(_) => Refusal::because(400, e.to_string()),
+            _ => Refusal::new(488),
+        })?;
+        match offer.in_common(&self.config.codecs) {
+            Some(_) => Ok(Some(offer)),
+            None => Err(Refusal::new(488)),
+        }
+    }
+
+    /// A request that says it belongs to a dialog.
+    fn receive_within(&mut self, request: Request, via: &Via, key: ServerKey, arrival: Arrival<'_>) {
+        let Some(id) = self.find_leg(&request) else {
+            self.count(Counter::UnknownDialog);
+            return self.turn_away(&request, via, arrival, &Refusal::new(481));
+        };
+        self.trace_arrival(id, arrival, false);
+        // What runs goes on while new calls are already refused; but not without end.
+        let bound = self.config.limits.server_transactions;
+        if self.servers.len() >= bound + bound / 10 {
+            self.count(Counter::Overloaded);
+            return self.turn_away(&request, via, arrival, &Refusal::new(503));
+        }
+        let reliable = arrival.peer.transport.is_reliable();
+        let machine = match request.method {
+            Method::Invite => ServerMachine::Invite(InviteServer::new(reliable, &self.config.timers)),
+            _ => ServerMachine::Other(Server::new(reliable)),
+        };
+        let transaction = self.add_server(key, None, machine, answer_to(via, arrival.peer), id);
+        if let Some(mut leg) = self.take(id) {
+            self.within(&mut leg, transaction, &request, arrival);
+            self.put(leg);
+        }
+    }
+
+    /// The leg whose dialog a request names (§12.2.2): our tag in To, the Call-ID, the peer's tag in From.
+    fn find_leg(&self, request: &Request) -> Option<LegId> {
+        let to = request.headers.to().ok()?;
+        let from = request.headers.from().ok()?;
+        let id = *self.by_tag.get(to.tag()?)?;
+        let leg = self.legs.get(&id)?;
+        if leg.call_id != request.headers.call_id().ok()? {
+            return None;
+        }
+        let known = match (&leg.dialog, &leg.outgoing) {
+            (Some(dialog), _) => dialog.is_with(from.tag()),
+            (None, Some(outgoing)) => outgoing.early.iter().any(|(tag, _)| tag.as_deref() == from.tag()),
+            (None, None) => false,
+        };
+        known.then_some(id)
+    }
+
+    fn answer_options(&mut self, request: &Request, via: &Via, arrival: Arrival<'_>) {
+        let mut response = Response::for_request(request, 200);
+        let tag = self.stateless_tag(&request.headers);
+        let _ = response.set_to_tag(&tag);
+        self.describe(&mut response, arrival.peer);
+        let (peer, _) = answer_to(via, arrival.peer);
+        self.send(peer, Bytes::from(response.to_bytes()), None, false);
+    }
+
+    /// What an answer to OPTIONS says (§11.2).
+    pub(super) fn describe(&self, response: &mut Response, peer: Peer) {
+        if let Some(contact) = self.contact(peer.transport) {
+            response.headers.set_value(Name::Contact, &contact.header);
+        }
+        response.headers.set_value(Name::Allow, &ALLOW);
+        response.headers.set_value(Name::Accept, &CONTENT_TYPE);
+        response.headers.set_value(Name::AcceptEncoding, &"identity");
+        response.headers.set_value(Name::AcceptLanguage, &"en");
+        response.headers.set_value(Name::Supported, &"");
+        let _ = response.headers.set(Name::Server, &self.config.product);
+    }
+
+    /// Refuses a request without keeping anything; the same request again gets the same answer. An INVITE is
+    /// repeated by its sender until it hears this, so nothing is lost, and its ACK is dropped.
+    pub(super) fn turn_away(&mut self, request: &Request, via: &Via, arrival: Arrival<'_>, refusal: &Refusal) {
+        if request.method == Method::Ack {
+            return;
+        }
+        let mut response = Response::for_request(request, refusal.status);
+        if let Some(phrase) = &refusal.phrase {
+            response.set_reason(phrase);
+        }
+        let tag = self.stateless_tag(&request.headers);
+        let _ = response.set_to_tag(&tag);
+        match refusal.status {
+            405 => response.headers.push_value(Name::Allow, &ALLOW),
+            415 => {
+                response.headers.push_value(Name::Accept, &CONTENT_TYPE);
+                response.headers.push_value(Name::AcceptEncoding, &"identity");
+            }
+            // The options come from a token list, so they can be written.
+            420 => drop(response.headers.push(Name::Unsupported, refusal.unsupported.join(", "))),
+            488 => warn_incompatible(&mut response),
+            503 => response.headers.push_value(Name::RetryAfter, &self.config.limits.retry_after),
+            _ => {}
+        }
+        let _ = response.headers.push(Name::Server, &self.config.product);
+        let (peer, _) = answer_to(via, arrival.peer);
+        self.send(peer, Bytes::from(response.to_bytes()), None, false);
+    }
+
+    /// A tag that the same request always gets, and that nobody else can foretell (§8.2.7).
+    fn stateless_tag(&self, headers: &Headers) -> String {
+        let mut hasher = DefaultHasher::new();
+        (self.secret, headers.get(&Name::CallId), headers.get(&Name::From), headers.get(&Name::CSeq)).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+}
+
+/// Where the answers to a request go (§18.2.2, RFC 3581), and where they go when its connection is gone.
+pub(super) fn answer_to(via: &Via, peer: Peer) -> (Peer, Peer) {
+    if peer.transport.is_reliable() {
+        let ip = via.received().or_else(|| via.host.ip()).unwrap_or(peer.remote.ip());
+        let remote = SocketAddr::new(ip, via.sent_by_port());
+        return (peer, Peer { remote, connection: None, ..peer });
+    }
+    let peer = Peer { remote: via.response_address().unwrap_or(peer.remote), ..peer };
+    (peer, peer)
+}
+
+/// The value of Reason (RFC 3326).
+pub(super) fn reason_of(headers: &Headers) -> Option<String> {
+    headers.text(&Name::Reason).map(|r| r.into_owned())
+}
+
+/// Can we serve a request that asks for this much (§8.2.2.1, §8.2.2.3)?
+pub(super) fn check_welcome(request: &Request) -> Result<(), Refusal> {
+    match &request.uri {
+        Uri::Sip(_) | Uri::Tel(_) => {}
+        Uri::Other(_) => return Err(Refusal::new(416)),
+    }
+    let unsupported = request.headers.require().map_err(|e| Refusal::because(400, e.reason()))?;
+    if !unsupported.is_empty() {
+        return Err(Refusal { status: 420, phrase: None, unsupported });
+    }
+    Ok(())
+}
+
+/// The SDP of a message; none where it has no body, or one that may be ignored. Refused: a body that we do not read.
+pub(super) fn sdp_in<'a>(headers: &Headers, body: &'a [u8]) -> Result<Option<&'a [u8]>, Refusal> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let encoded = headers.tokens(Name::ContentEncoding).map_err(|e| Refusal::because(400, e.reason()))?;
+    if encoded.iter().any(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(Refusal::new(415));
+    }
+    let Some(kind) = headers.content_type().map_err(|e| Refusal::because(400, e.reason()))? else {
+        return Err(Refusal::because(400, "Bad Content-Type header: missing"));
+    };
+    if kind.essence.eq_ignore_ascii_case(CONTENT_TYPE) {
+        return Ok(Some(body));
+    }
+    let disposition = headers.text(&Name::ContentDisposition).unwrap_or_default().to_ascii_lowercase();
+    let optional = disposition.split(';').any(|p| p.trim().replace(' ', "") == "handling=optional");
+    if optional { Ok(None) } else { Err(Refusal::new(415)) }
+}

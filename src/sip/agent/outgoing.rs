@@ -1,0 +1,421 @@
+//! The client side of legs (RFC 3261 §8.1.3, §9.1, §13.2, §14.1): placing a call, what its responses mean, and the
+//! ends of our other requests.
+
+use super::door::{reason_of, sdp_in};
+use super::transmit::{Arrival, authorize};
+use super::user_agent::{ClientMachine, Purpose, UserAgent};
+use super::{AgentOutput, Counter};
+use crate::session::{LegId, NegotiatedMedia};
+use crate::sip::dialog::{Dialog, MAX_FORWARDS};
+use crate::sip::digest::{self, Rounds};
+use crate::sip::leg::state::{Leg, MAX_FORKS, MAX_GLARES, Outgoing, State, WaitingReoffer};
+use crate::sip::leg::{EndCause, LegEvent, OutgoingInvite, Party, Side};
+use crate::sip::message::{CSeq, Method, Name, NameAddr, Request, Response, Uri};
+use crate::sip::peer::Peer;
+use crate::sip::sdp::{CONTENT_TYPE, Description, LocalDescription};
+use crate::sip::transaction::{ClientKey, Heard};
+use crate::time::Time;
+
+/// Header names that the stack itself writes.
+const OWN: [Name; 17] = [
+    Name::Via,
+    Name::From,
+    Name::To,
+    Name::CallId,
+    Name::CSeq,
+    Name::Contact,
+    Name::MaxForwards,
+    Name::ContentLength,
+    Name::ContentType,
+    Name::Route,
+    Name::RecordRoute,
+    Name::Authorization,
+    Name::ProxyAuthorization,
+    Name::Allow,
+    Name::Supported,
+    Name::Require,
+    Name::UserAgent,
+];
+
+impl UserAgent {
+    /// Places a call on a leg from [`UserAgent::new_leg`]. What cannot even be sent fails by [`LegEvent::Failed`] with
+    /// `local`, like all else. A leg that exists already is left alone.
+    pub fn place(&mut self, leg: LegId, invite: OutgoingInvite, now: Time) {
+        if self.legs.contains_key(&leg) {
+            return;
+        }
+        if let Err((status, phrase)) = self.try_place(leg, invite, now) {
+            let event = LegEvent::Failed { status, phrase, reason: None, local: true };
+            self.output(AgentOutput::Leg(leg, event));
+            self.output(AgentOutput::Gone(leg));
+        }
+        self.sweep();
+    }
+
+    fn try_place(&mut self, id: LegId, invite: OutgoingInvite, now: Time) -> Result<(), (u16, String)> {
+        if self.legs.len() >= self.config.limits.legs {
+            self.count(Counter::Overloaded);
+            return Err((503, "Too many calls".to_owned()));
+        }
+        let Some(contact) = self.contact(invite.transport) else {
+            return Err((503, format!("No listener for {}", invite.transport)));
+        };
+        let local = contact.address.local;
+        let target: Uri = invite.target.parse().map_err(|e| (400, format!("The target is no address: {e}")))?;
+        let target = target.for_request_line();
+        let call_id = self.random.token(16);
+        let local_tag = self.random.token(8);
+        let from = address(&invite.from).map_err(|e| (400, format!("From: {e}")))?.with_tag(&local_tag);
+        let to = match &invite.to {
+            Some(to) => address(to).map_err(|e| (400, format!("To: {e}")))?,
+            None => NameAddr::new(target.clone()),
+        };
+        let mut leg = Leg::new(id, State::Calling, call_id, local_tag, self.random.u64());
+
+        let mut request = Request::new(Method::Invite, target);
+        request.headers.push_value(Name::MaxForwards, &MAX_FORWARDS);
+        request.headers.push_value(Name::From, &from);
+        request.headers.push_value(Name::To, &to);
+        let _ = request.headers.push(Name::CallId, &leg.call_id);
+        request.headers.push_value(Name::CSeq, &CSeq { number: 1, method: Method::Invite });
+        self.dress(&mut request, invite.transport);
+        for (name, value) in &invite.headers {
+            let refused = || (400, format!("The header {name:?} cannot be sent"));
+            let name: Name = name.parse().map_err(|_| refused())?;
+            if !OWN.contains(&name) {
+                request.headers.push(name, value).map_err(|_| refused())?;
+            }
+        }
+        let _ = request.set_body(CONTENT_TYPE, leg.sdp.offer(&invite.media));
+        leg.local_media = Some(invite.media);
+        leg.credentials = invite.credentials;
+
+        let peer = Peer { transport: invite.transport, remote: invite.destination, local, connection: None };
+        let Some(transaction) = self.start(request, peer, id, Purpose::Invite, Rounds::default(), now) else {
+            return Err((503, format!("No listener for {}", invite.transport)));
+        };
+        leg.outgoing = Some(Outgoing {
+            transaction,
+            ring_until: Some(now + invite.ring_timeout),
+            early: Vec::new(),
+            cancel: None,
+        });
+        self.register(leg);
+        Ok(())
+    }
+
+    pub(super) fn receive_response(&mut self, response: &Response, arrival: Arrival<'_>) {
+        self.count(Counter::ResponseReceived);
+        let via = match (response.check(), response.headers.via()) {
+            (Ok(()), Ok(vias)) if vias.len() == 1 => vias.into_iter().next(),
+            _ => None,
+        };
+        let key = via.and_then(|via| ClientKey::of(response, &via).ok().flatten());
+        let Some(id) = key.and_then(|key| self.find_client(&key)) else {
+            return self.count(Counter::StrayResponse);
+        };
+        let Some(transaction) = self.clients.get_mut(&id) else { return };
+        let heard = match &mut transaction.machine {
+            ClientMachine::Invite(m) => m.on_response(response.status(), &self.config.timers, arrival.now),
+            ClientMachine::Other(m) => m.on_response(response.status(), &self.config.timers, arrival.now),
+        };
+        let leg_id = transaction.leg;
+        self.trace_arrival(leg_id, arrival, matches!(heard, Heard::Ignore | Heard::Acknowledge));
+        if matches!(heard, Heard::Acknowledge | Heard::PassAndAcknowledge) {
+            self.acknowledge_refusal(id, response);
+        }
+        self.schedule_client(id);
+        if matches!(heard, Heard::Pass | Heard::PassAndAcknowledge)
+            && let Some(mut leg) = self.take(leg_id)
+        {
+            self.heard(&mut leg, id, response, arrival);
+            self.put(leg);
+        }
+    }
+
+    /// A response that is news.
+    fn heard(&mut self, leg: &mut Leg, id: u64, response: &Response, arrival: Arrival<'_>) {
+        let Some(transaction) = self.clients.get(&id) else { return };
+        let (purpose, status, now) = (transaction.purpose, response.status(), arrival.now);
+        if matches!(status, 401 | 407)
+            && !matches!(leg.state, State::Cancelling)
+            && self.try_again_with_credentials(leg, id, response, now)
+        {
+            return;
+        }
+        match (purpose, status) {
+            (Purpose::Invite, ..=199) => self.provisional(leg, response, now),
+            (Purpose::Invite, 200..=299) => self.answered(leg, id, response, arrival),
+            (Purpose::Invite, _) => {
+                let phrase = response.reason().into_owned();
+                let event = LegEvent::Failed { status, phrase, reason: reason_of(&response.headers), local: false };
+                // After a fork's 2xx no refusal comes; a refusal in any other state has been told already.
+                if matches!(leg.state, State::Calling | State::Cancelling) {
+                    self.finish(leg, State::Over, event);
+                }
+            }
+            (Purpose::Reinvite, ..=199) => {}
+            (Purpose::Reinvite, 200..=299) => self.reoffer_answered(leg, id, response),
+            (Purpose::Reinvite, _) => self.reoffer_refused(leg, id, status, now),
+            (Purpose::Info, 200..) => {
+                if !leg.is_ended() {
+                    self.tell(leg, LegEvent::InfoAnswered { status });
+                }
+                if matches!(status, 408 | 481) {
+                    self.dialog_lost(leg, status, now);
+                }
+            }
+            (Purpose::Info | Purpose::Bye | Purpose::Cancel, _) => {}
+        }
+        self.reoffer_if_free(leg, now);
+    }
+
+    /// 401 or 407: the same request with credentials and the next number. False: that leads nowhere.
+    fn try_again_with_credentials(&mut self, leg: &mut Leg, id: u64, response: &Response, now: Time) -> bool {
+        let Some(transaction) = self.clients.get(&id) else { return false };
+        let cancelled = transaction.purpose == Purpose::Cancel;
+        if leg.credentials.is_none() || cancelled || (leg.is_ended() && transaction.purpose != Purpose::Bye) {
+            return false;
+        }
+        let mut rounds = transaction.rounds.clone();
+        let mut challenges = digest::challenges(response.headers.get_all(&Name::WwwAuthenticate), false);
+        challenges.extend(digest::challenges(response.headers.get_all(&Name::ProxyAuthenticate), true));
+        if leg.authenticator.challenged(challenges, &mut rounds, &mut self.random).is_err() {
+            return false;
+        }
+        let (mut request, peer, purpose) = (transaction.request.clone(), transaction.peer, transaction.purpose);
+        let Ok(cseq) = request.headers.cseq() else { return false };
+        let number = match &mut leg.dialog {
+            Some(dialog) => dialog.next_cseq(),
+            None => cseq.number.saturating_add(1),
+        };
+        request.headers.set_value(Name::CSeq, &CSeq { number, method: cseq.method });
+        request.headers.remove(&Name::Authorization);
+        request.headers.remove(&Name::ProxyAuthorization);
+        authorize(leg, &mut request);
+        let Some(new) = self.start(request, peer, leg.id, purpose, rounds, now) else { return false };
+        if let Some(outgoing) = leg.outgoing.as_mut().filter(|o| o.transaction == id) {
+            outgoing.transaction = new;
+            outgoing.early.clear();
+        }
+        if let Some(reinvite) = leg.reinvite.as_mut().filter(|r| r.transaction == id) {
+            reinvite.transaction = new;
+        }
+        true
+    }
+
+    fn provisional(&mut self, leg: &mut Leg, response: &Response, now: Time) {
+        let status = response.status();
+        if leg.state == State::Cancelling {
+            return self.cancel_if_heard(leg, now);
+        }
+        let Some(outgoing) = leg.outgoing.as_mut().filter(|_| leg.state == State::Calling && status > 100) else {
+            return;
+        };
+        let tag = response.headers.to().ok().and_then(|to| to.tag().map(str::to_owned));
+        let media = negotiate(&mut leg.sdp.clone(), response);
+        let mut news = media.clone();
+        if let Some((_, known)) = outgoing.early.iter_mut().find(|(t, _)| *t == tag) {
+            if media.is_some() {
+                if *known == media {
+                    news = None;
+                }
+                *known = media;
+            }
+        } else if outgoing.early.len() < MAX_FORKS {
+            outgoing.early.push((tag, media));
+        }
+        if (180..=189).contains(&status) {
+            self.tell(leg, LegEvent::Ringing { status });
+        }
+        if let Some(media) = news {
+            self.tell(leg, LegEvent::EarlyMedia { media });
+        }
+    }
+
+    /// A 2xx to our first INVITE: the first makes the call, the others are forks that nobody wants (§13.2.2.4).
+    fn answered(&mut self, leg: &mut Leg, id: u64, response: &Response, arrival: Arrival<'_>) {
+        let Some(transaction) = self.clients.get(&id) else { return };
+        let (Ok(to), Ok(cseq)) = (response.headers.to(), response.headers.cseq()) else { return };
+        if let Some(ack) = leg.ack_for(to.tag(), cseq.number) {
+            let (peer, bytes) = (ack.peer, ack.bytes.clone());
+            return self.send(peer, bytes, Some(leg.id), true);
+        }
+        let invite = transaction.request.clone();
+        let Ok(mut dialog) = Dialog::outgoing(&invite, response, arrival.peer) else { return };
+        self.acknowledge(leg, &dialog, to.tag(), &invite);
+        let now = arrival.now;
+        if leg.state != State::Calling {
+            self.bye(leg, &mut dialog, None, now);
+            // What was to be cancelled is over; its INVITE's transaction stays for forks.
+            if leg.state == State::Cancelling {
+                leg.state = State::Over;
+                leg.outgoing = None;
+            }
+            return;
+        }
+        let early = leg.outgoing.take().map(|o| o.early).unwrap_or_default();
+        let agreed = negotiate(&mut leg.sdp, response).or_else(|| {
+            let none_here = matches!(sdp_in(&response.headers, &response.body), Ok(None));
+            let same_fork = early.into_iter().find(|(tag, _)| tag.as_deref() == to.tag());
+            same_fork.and_then(|(_, media)| media).filter(|_| none_here)
+        });
+        leg.dialog = Some(dialog);
+        let Some(agreed) = agreed else {
+            self.bye_leg(leg, None, now);
+            let phrase = "The answer has no audio in common".to_owned();
+            return self.finish(leg, State::Over, LegEvent::Failed { status: 488, phrase, reason: None, local: true });
+        };
+        leg.state = State::Established;
+        leg.media = Some(agreed.clone());
+        self.tell(leg, LegEvent::Accepted { media: Some(agreed) });
+        self.tell(leg, LegEvent::Confirmed);
+    }
+
+    /// A 2xx to our re-INVITE, or that again.
+    fn reoffer_answered(&mut self, leg: &mut Leg, id: u64, response: &Response) {
+        let Some(transaction) = self.clients.get(&id) else { return };
+        let (Ok(to), Ok(cseq)) = (response.headers.to(), response.headers.cseq()) else { return };
+        if let Some(ack) = leg.ack_for(to.tag(), cseq.number) {
+            let (peer, bytes) = (ack.peer, ack.bytes.clone());
+            return self.send(peer, bytes, Some(leg.id), true);
+        }
+        let invite = transaction.request.clone();
+        let Some(mut dialog) = leg.dialog.take() else { return };
+        dialog.refresh_target(response.headers.contact().ok().flatten());
+        self.acknowledge(leg, &dialog, to.tag(), &invite);
+        leg.dialog = Some(dialog);
+        let Some(reinvite) = leg.reinvite.take_if(|r| r.transaction == id) else { return };
+        match negotiate(&mut leg.sdp, response) {
+            Some(agreed) => {
+                leg.local_media = Some(reinvite.media);
+                leg.media = Some(agreed.clone());
+                self.tell(leg, LegEvent::MediaChanged { media: agreed });
+            }
+            None => {
+                leg.sdp.roll_back(&reinvite.before);
+                self.tell(leg, LegEvent::ReofferFailed { status: 488 });
+            }
+        }
+    }
+
+    /// Our re-INVITE was refused (§14.1).
+    pub(super) fn reoffer_refused(&mut self, leg: &mut Leg, id: u64, status: u16, now: Time) {
+        let Some(reinvite) = leg.reinvite.take_if(|r| r.transaction == id) else { return };
+        leg.sdp.roll_back(&reinvite.before);
+        if status == 491 && reinvite.glares < MAX_GLARES {
+            // Whoever made the Call-ID waits 2.1–4 s, the other 0–2 s, in steps of 10 ms.
+            let steps = if leg.owns_call_id { 210 + self.random.below(191) } else { self.random.below(201) };
+            let at = now + std::time::Duration::from_millis(10 * steps);
+            if leg.waiting_reoffer.is_none() {
+                leg.waiting_reoffer =
+                    Some(WaitingReoffer { media: reinvite.media, at: Some(at), glares: reinvite.glares + 1 });
+            }
+            return;
+        }
+        self.tell(leg, LegEvent::ReofferFailed { status });
+        if matches!(status, 408 | 481) {
+            self.dialog_lost(leg, status, now);
+        }
+    }
+
+    /// The peer knows the dialog no more, or does not answer within it (§12.2.1.2).
+    fn dialog_lost(&mut self, leg: &mut Leg, status: u16, now: Time) {
+        if leg.is_ended() {
+            return;
+        }
+        if status == 408 {
+            self.bye_leg(leg, None, now);
+        }
+        let end = LegEvent::Ended { by: Side::Remote, cause: EndCause::DialogLost(status), reason: None };
+        self.finish(leg, State::Over, end);
+    }
+
+    /// CANCEL goes out as soon as anything has been heard of the INVITE (§9.1).
+    pub(super) fn cancel_if_heard(&mut self, leg: &mut Leg, now: Time) {
+        let until = now + self.config.timers.transaction();
+        let Some(outgoing) = &mut leg.outgoing else { return };
+        let id = outgoing.transaction;
+        let Some(cancel) = outgoing.cancel.as_mut().filter(|c| c.until.is_none()) else { return };
+        let heard = self
+            .clients
+            .get(&id)
+            .is_some_and(|t| matches!(&t.machine, ClientMachine::Invite(m) if m.is_pending() && !m.is_unheard()));
+        if heard {
+            cancel.until = Some(until);
+            let reason = cancel.reason.clone();
+            self.cancel(id, reason.as_deref(), now);
+        }
+    }
+
+    /// A client transaction came to nothing: 408 for time, 503 for transport.
+    pub(super) fn client_failed(&mut self, id: u64, status: u16, now: Time) {
+        let Some((purpose, leg_id)) = self.clients.get(&id).map(|t| (t.purpose, t.leg)) else { return };
+        if let Some(mut leg) = self.take(leg_id) {
+            match purpose {
+                Purpose::Invite if matches!(leg.state, State::Calling | State::Cancelling) => {
+                    let phrase = crate::sip::message::reason_phrase(status).to_owned();
+                    let event = LegEvent::Failed { status, phrase, reason: None, local: true };
+                    self.finish(&mut leg, State::Over, event);
+                }
+                Purpose::Reinvite => self.reoffer_refused(&mut leg, id, status, now),
+                Purpose::Info if !leg.is_ended() => {
+                    self.tell(&leg, LegEvent::InfoAnswered { status });
+                    if status == 408 {
+                        self.dialog_lost(&mut leg, status, now);
+                    }
+                }
+                _ => {}
+            }
+            self.reoffer_if_free(&mut leg, now);
+            self.put(leg);
+        }
+        self.remove_client(id);
+    }
+
+    /// The way that a request went is gone. Within a dialog it is tried once more, over a new connection.
+    pub(super) fn client_lost(&mut self, id: u64, now: Time) {
+        let Some(transaction) = self.clients.get(&id) else { return };
+        let again = transaction.peer.connection.is_some()
+            && !transaction.moved
+            && matches!(transaction.purpose, Purpose::Bye | Purpose::Info | Purpose::Reinvite);
+        if !again {
+            return self.client_failed(id, 503, now);
+        }
+        let (leg_id, request, purpose) = (transaction.leg, transaction.request.clone(), transaction.purpose);
+        let (rounds, lost) = (transaction.rounds.clone(), transaction.peer);
+        if let Some(mut leg) = self.take(leg_id) {
+            let hop = leg.dialog.as_mut().map_or(Peer { connection: None, ..lost }, |dialog| {
+                if dialog.peer.connection == lost.connection {
+                    dialog.peer.connection = None;
+                }
+                dialog.next_hop()
+            });
+            if let Some(new) = self.start(request, hop, leg_id, purpose, rounds, now) {
+                if let Some(transaction) = self.clients.get_mut(&new) {
+                    transaction.moved = true;
+                }
+                if let Some(reinvite) = leg.reinvite.as_mut().filter(|r| r.transaction == id) {
+                    reinvite.transaction = new;
+                }
+            }
+            self.put(leg);
+        }
+        self.remove_client(id);
+    }
+}
+
+/// What a response with an SDP answer agrees on.
+fn negotiate(sdp: &mut LocalDescription, response: &Response) -> Option<NegotiatedMedia> {
+    let body = sdp_in(&response.headers, &response.body).ok().flatten()?;
+    sdp.accept(&Description::parse(body).ok()?).ok()
+}
+
+fn address(party: &Party) -> Result<NameAddr, crate::sip::message::BuildError> {
+    let uri: Uri = party.uri.parse()?;
+    let address = NameAddr::new(uri);
+    Ok(match &party.display {
+        Some(name) => address.with_display_name(name),
+        None => address,
+    })
+}
