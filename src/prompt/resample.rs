@@ -15,6 +15,9 @@ pub const MAX_RATE: u32 = 384_000;
 /// The filter's length in output samples (64 ms): flat to 3.8 kHz and deep in the stop band from 4 kHz on.
 const FILTER: usize = 512;
 
+/// The loudest a sample may be before it is filtered: float files may go beyond full scale, for a while.
+const LOUDEST: f32 = 8.0;
+
 /// Turns mono samples of one rate, full scale ±1.0, into 16-bit samples at 8 kHz.
 pub struct ToTelephone {
     rate: u32,
@@ -82,7 +85,8 @@ impl ToTelephone {
             return Ok(());
         };
         engine.taken += samples.len() as u64;
-        engine.waiting.extend_from_slice(samples);
+        // The FFT panics on what is not a number, and a float file may hold anything.
+        engine.waiting.extend(samples.iter().map(|s| if s.is_finite() { s.clamp(-LOUDEST, LOUDEST) } else { 0.0 }));
         let mut used = 0;
         loop {
             let need = engine.fft.input_frames_next();
@@ -107,10 +111,7 @@ impl ToTelephone {
             engine.waiting.resize(need, 0.0);
             let made = run(&mut engine.fft, &engine.waiting, &mut engine.block, Some(partial))
                 .map_err(|problem| ResampleError { rate: self.rate, problem })?;
-            if made == 0 && partial == 0 && need == 0 {
-                break;
-            }
-            (partial, engine.waiting) = (0, std::mem::take(&mut engine.waiting));
+            partial = 0;
             let room = length - self.out.len();
             keep(&mut self.out, engine.block.get(..made).unwrap_or_default(), &mut engine.delay, room);
         }
@@ -228,6 +229,11 @@ mod tests {
         let samples: Vec<f32> = all.iter().map(|&s| f32::from(s) / 32768.0).collect();
         assert_eq!(resample(8000, &samples, 1000), all);
         assert_eq!(resample(8000, &[2.0, -2.0, f32::NAN, f32::INFINITY], 9), [32767, -32768, 0, 32767]);
+        let mut wild = tone(48000, 1000.0, 0.1, 0.5);
+        for (n, sample) in wild.iter_mut().enumerate() {
+            *sample = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, *sample][n % 5];
+        }
+        assert_eq!(resample(48000, &wild, 100).len(), 800);
     }
 
     #[test]

@@ -157,10 +157,8 @@ fn damaged_files_neither_panic_nor_hang() {
         "pcm-s24-16k.wav",
         "ulaw-8k.wav",
         "mono-22k.mp3",
-        "mono-44k.mp3",
         "mono-48k.ogg",
         "mono-48k.m4a",
-        "stereo-44k.m4a",
         "mono-16k.aac",
         "mono-44k.flac",
     ];
@@ -168,7 +166,6 @@ fn damaged_files_neither_panic_nor_hang() {
     let mut random = crate::random::Random::from_number(7);
     let mut refused = 0;
     for name in files {
-        let t = std::time::Instant::now();
         let whole = data(name);
         for _ in 0..FUZZ_ROUNDS {
             let mut audio = whole.clone();
@@ -190,6 +187,9 @@ fn damaged_files_neither_panic_nor_hang() {
                     }
                 }
             }
+            if name.ends_with(".ogg") {
+                seal_pages(&mut audio);
+            }
             match decode("fuzz", audio.into(), &limits) {
                 Ok((clip, _)) => assert!(clip.samples().len() <= 16_000),
                 Err(e) => {
@@ -202,4 +202,21 @@ fn damaged_files_neither_panic_nor_hang() {
     assert!(refused > 0);
 }
 
-const FUZZ_ROUNDS: usize = 2_300;
+const FUZZ_ROUNDS: usize = 2_900;
+
+/// Makes the checksums of Ogg pages right again, as somebody who means harm would.
+fn seal_pages(audio: &mut [u8]) {
+    let mut starts: Vec<usize> = (0..audio.len()).filter(|&at| audio[at..].starts_with(b"OggS")).collect();
+    starts.push(audio.len());
+    for page in starts.windows(2) {
+        let page = &mut audio[page[0]..page[1]];
+        if page.len() < 27 {
+            continue;
+        }
+        page[22..26].fill(0);
+        let checksum = page.iter().fold(0u32, |sum, &byte| {
+            (0..8).fold(sum ^ u32::from(byte) << 24, |sum, _| sum << 1 ^ (sum >> 31) * 0x04c1_1db7)
+        });
+        page[22..26].copy_from_slice(&checksum.to_le_bytes());
+    }
+}

@@ -216,3 +216,43 @@ async fn a_redirect_to_a_private_address_is_refused() {
         assert_eq!(server.seen(), before);
     }
 }
+
+/// One request over TLS, with a certificate of its own; on a thread, for rustls is used as it is.
+fn serve_tls(audio: &'static [u8]) -> (SocketAddr, String) {
+    use std::io::{Read, Write};
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let session = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut tls = rustls::StreamOwned::new(session, stream.unwrap());
+            // Fails where the client does not trust us.
+            if tls.read(&mut [0; 4096]).is_ok() {
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", audio.len());
+                let _ = tls.write_all(head.as_bytes()).and_then(|()| tls.write_all(audio)).and_then(|()| tls.flush());
+            }
+        }
+    });
+    (address, made.cert.pem())
+}
+
+#[tokio::test]
+async fn https_is_fetched_from_who_is_trusted_only() {
+    let (address, authority) = serve_tls(b"RIFFsecure");
+    let url: Url = format!("https://localhost:{}/a.wav", address.port()).parse().unwrap();
+    let error = open().fetch(&url).await.unwrap_err();
+    assert!(matches!(&error, PromptError::Fetch { .. }), "{error}");
+    assert!(error.to_string().contains("certificate"), "{error}");
+    let trusting = FetchConfig { extra_authorities: authority.into_bytes(), ..config(true) };
+    assert_eq!(&Fetcher::new(trusting, LIMIT).fetch(&url).await.unwrap()[..], b"RIFFsecure");
+}
