@@ -42,7 +42,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "rtp-ports",
         default: "20000-29999",
-        allowed: "FIRST-LAST within 1024-65535, at least two ports",
+        allowed: "FIRST-LAST within 1024-65535, at least two ports; or 0 for any free ones",
         help: "UDP ports for RTP and RTCP, two a leg",
     },
     Setting {
@@ -186,7 +186,7 @@ pub struct Config {
     pub https: SocketAddr,
     /// SIP listener, UDP and TCP.
     pub sip: SocketAddr,
-    /// First and last UDP port for RTP and RTCP, inclusive.
+    /// First and last UDP port for RTP and RTCP, inclusive; (0, 0): any free ones.
     pub rtp_ports: (u16, u16),
     /// The address for SDP and Contact, where it is not the bound one.
     pub advertise: Option<IpAddr>,
@@ -366,6 +366,9 @@ fn boolean(text: &str) -> Result<bool, String> {
 }
 
 fn port_range(text: &str) -> Result<(u16, u16), String> {
+    if text == "0" {
+        return Ok((0, 0));
+    }
     let wrong = || "this is not FIRST-LAST".to_owned();
     let (first, last) = text.split_once('-').ok_or_else(wrong)?;
     let first: u16 = first.trim().parse().map_err(|_| wrong())?;

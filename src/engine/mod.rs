@@ -1,0 +1,204 @@
+//! The engine: the only place where clock, randomness, sockets, threads and store meet the pure rooms.
+//!
+//! | file | task or duty |
+//! |---|---|
+//! | `start` | brings everything up, in order, and takes it down again |
+//! | `signalling` | the task that owns the SIP stack |
+//! | `incoming`, `outgoing` | how a call is born, by INVITE or by wish |
+//! | `running_call` | the task that owns one call |
+//! | `deliveries`, `subscriptions` | events on their way to applications |
+//! | `calls`, `administration` | what the API may ask |
+//! | `archive`, `timeline` | what remains of a call |
+
+mod administration;
+mod archive;
+mod calls;
+mod clock;
+mod data_dir;
+mod deliveries;
+mod incoming;
+mod metrics;
+mod outgoing;
+mod prompts;
+mod registry;
+mod running_call;
+mod signalling;
+mod start;
+mod subscriptions;
+mod timeline;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+pub use clock::Clock;
+pub use data_dir::{DataDir, DataDirError, Secrets};
+pub use start::{Listeners, StartError, entropy};
+
+use crate::call::CallSettings;
+use crate::config::Config;
+use crate::events::{IncomingContextKey, Outbox};
+use crate::media::MediaPlane;
+use crate::prompt::Prompts;
+use crate::random::Random;
+use crate::rules::Table;
+use crate::store::{CallRecord, Store, StoreError, Subscription, Writer};
+use crate::time::Time;
+use metrics::{Metrics, count, set};
+use outgoing::Trunks;
+use registry::Registry;
+use signalling::Signal;
+
+/// A running engine. Dropping it does not stop it: see [`Engine::stop`].
+pub struct Engine {
+    hub: Arc<Hub>,
+    listeners: Listeners,
+    /// Stops the API's listeners.
+    handle: crate::api::server::Handle,
+    data_dir: DataDir,
+    secrets: Secrets,
+}
+
+/// What the engine's tasks share.
+pub struct Hub {
+    config: Config,
+    clock: Clock,
+    random: Mutex<Random>,
+    metrics: Metrics,
+    store: Store,
+    writer: Writer,
+    outbox: Outbox,
+    webhook_client: reqwest::Client,
+    prompts: Prompts,
+    media: Arc<MediaPlane>,
+    signals: mpsc::Sender<Signal>,
+    calls: Registry,
+    archive: archive::Archive,
+    call_settings: CallSettings,
+    /// The address put into SDP.
+    advertised: IpAddr,
+    /// Where SIP listens.
+    sip_address: SocketAddr,
+    tokens: IncomingContextKey,
+    rules: ArcSwap<Table>,
+    subscriptions: ArcSwap<HashMap<String, Subscription>>,
+    trunks: ArcSwap<Trunks>,
+    /// Held while rules, subscriptions or trunks change, so that check and change are one step.
+    changes: tokio::sync::Mutex<()>,
+    draining: AtomicBool,
+    /// `http://host:port` of the API.
+    own_url: String,
+}
+
+impl Hub {
+    fn random<T>(&self, draw: impl FnOnce(&mut Random) -> T) -> T {
+        // A holder that panicked left the generator whole.
+        draw(&mut self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn random_uuid(&self) -> Uuid {
+        self.random(Random::uuid)
+    }
+
+    fn uuid(&self) -> String {
+        self.random_uuid().to_string()
+    }
+
+    fn sign_token(&self, call: &str, expires: Time) -> String {
+        self.random(|random| self.tokens.sign(call, expires, random))
+    }
+
+    fn own_url(&self) -> &str {
+        &self.own_url
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Hands a signal to the signalling task without waiting; when its queue is full the signal is dropped and counted.
+    fn signal(&self, signal: Signal) {
+        if self.signals.try_send(signal).is_err() {
+            count(&self.metrics.failures, "signal not taken");
+        }
+    }
+
+    async fn reload_rules(&self) -> Result<(), StoreError> {
+        let rules = self.store.rules().await?;
+        match Table::new(rules) {
+            Ok(table) => self.rules.store(Arc::new(table)),
+            // Each was checked when it came in; what is there stays in force.
+            Err(errors) => tracing::error!(%errors, "the rules in the database cannot be used"),
+        }
+        Ok(())
+    }
+
+    async fn reload_subscriptions(&self) -> Result<(), StoreError> {
+        let all = self.store.subscriptions().await?;
+        self.subscriptions.store(Arc::new(all.into_iter().map(|s| (s.name.clone(), s)).collect()));
+        Ok(())
+    }
+
+    async fn reload_trunks(&self) -> Result<(), StoreError> {
+        let trunks = self.store.trunks().await?;
+        self.trunks.store(Arc::new(Trunks::resolve(trunks).await));
+        Ok(())
+    }
+
+    /// A call that has ended. One that ended a moment ago may still be on its way to the store.
+    async fn kept_call(&self, id: &str) -> Result<Option<CallRecord>, StoreError> {
+        if let Some(call) = self.store.call(id).await?.filter(|call| call.ended.is_some()) {
+            return Ok(Some(call));
+        }
+        self.writer.flush(std::time::Duration::from_secs(5)).await;
+        self.store.call(id).await
+    }
+
+    /// Waits until no call lives, at most `limit`; whether none does.
+    async fn without_calls(&self, limit: std::time::Duration) -> bool {
+        let none = async {
+            let mut changes = self.calls.changes();
+            while !self.calls.is_empty() {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(limit, none).await.is_ok()
+    }
+
+    fn metrics_text(&self) -> String {
+        let media = self.media.counters();
+        for (name, value) in [
+            ("rtp_received", media.rtp_received),
+            ("rtp_sent", media.rtp_sent),
+            ("rtcp_received", media.rtcp_received),
+            ("rtcp_sent", media.rtcp_sent),
+            ("send_errors", media.send_errors),
+            ("strangers", media.strangers),
+            ("malformed", media.malformed),
+            ("late_ticks", media.late_ticks),
+            ("skipped_frames", media.skipped_frames),
+            ("open_failures", media.open_failures),
+            ("panics", media.panics),
+            ("open_legs", media.open_legs as u64),
+            ("free_port_pairs", media.free_port_pairs.unwrap_or_default() as u64),
+        ] {
+            set(&self.metrics.media, name, value);
+        }
+        self.metrics.events_pending.set(self.outbox.pending() as i64);
+        self.metrics.to_text()
+    }
+}
+
+/// The opaque name of a call for features that outlive a connection: base64 of a URL, as at ACS.
+fn server_call_id(call: Uuid) -> String {
+    STANDARD.encode(format!("strowger://calls/{call}"))
+}

@@ -1,0 +1,481 @@
+//! A call while it lives: one task that owns the pure [`Call`], feeds it what happens and carries out what it asks.
+//!
+//! Everything reaches it by message and leaves by message; it never waits for a webhook, a socket or the store. If it
+//! fails, its leg and its media are freed and no other call notices.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
+
+use super::Hub;
+use super::metrics::count;
+use super::signalling::Signal;
+use super::timeline::Timeline;
+use crate::api::calling::events::CallNames;
+use crate::api::service::{CallError, CallProperties, CallRecord, ConnectionState, Timeline as ShownTimeline};
+use crate::call::{
+    Call, CallState, Clips, Command, Event, EventKind, LoadFailure, LoadId, Output, Participant, Party, Refusal,
+    RejectReason, Reply, TimelineEntry, Topic,
+};
+use crate::flow::AnswerFlow;
+use crate::media::{MediaCommand, MediaEvent};
+use crate::rules::Action;
+use crate::session::LegId;
+use crate::sip::leg::{CommandError, LegCommand, LegEvent};
+use crate::time::Time;
+
+/// Messages that may wait for a call. A full inbox means that the task is stuck or flooded: the sender drops the
+/// message and counts a failure; media and signalling never wait for a call.
+pub const INBOX: usize = 1024;
+
+/// What a call's task is told.
+pub enum CallMessage {
+    /// An application's wish.
+    Command(Command, oneshot::Sender<Result<Reply, CallError>>),
+    /// A remote application takes the incoming call, on these terms.
+    Take(Box<Terms>, oneshot::Sender<Result<CallProperties, CallError>>),
+    /// From signalling.
+    Leg(LegEvent),
+    /// Signalling could not carry out a leg command.
+    LegRefused(CommandError),
+    /// For the timeline.
+    Note(TimelineEntry),
+    /// From the media threads.
+    Media(MediaEvent),
+    /// Prompts are ready, or not.
+    Loaded(LoadId, Result<Clips, LoadFailure>),
+    /// What the API shows of the call.
+    Properties(oneshot::Sender<CallProperties>),
+    /// Who is on it.
+    Participants(oneshot::Sender<Vec<Participant>>),
+    /// What an operator sees.
+    Record(oneshot::Sender<CallRecord>),
+    /// What happened so far.
+    Timeline(oneshot::Sender<ShownTimeline>),
+    /// The engine stops: hang up.
+    ShutDown,
+}
+
+/// The terms on which a remote application runs a call.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Where events go.
+    pub callback: String,
+    /// Comes back in events without a context of their own.
+    pub context: Option<String>,
+    /// The application's name for itself.
+    pub answered_by: Option<Party>,
+    /// Echoed in events.
+    pub api_version: String,
+}
+
+/// Who runs a call.
+pub enum Application {
+    /// Nobody yet: an application has been told of the incoming call and may answer.
+    Awaited,
+    /// A remote application, by webhooks.
+    Remote(Terms),
+    /// A flow of the engine's own.
+    Local(AnswerFlow),
+}
+
+/// What is known of a call from its beginning.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The call connection id.
+    pub id: String,
+    /// `inbound` or `outbound`.
+    pub direction: &'static str,
+    /// Its leg.
+    pub leg: LegId,
+    /// Who calls.
+    pub from: Party,
+    /// Who is called.
+    pub to: Party,
+    /// Names the call towards features that outlive a connection.
+    pub server_call_id: String,
+    /// Ties together what belongs to one call.
+    pub correlation_id: String,
+    /// The number shown to the callee.
+    pub caller_id: Option<String>,
+    /// The name shown to the callee.
+    pub display_name: Option<String>,
+    /// The calling application's name for itself (outgoing), or the caller.
+    pub source: Option<Party>,
+    /// The rule that decided.
+    pub rule: Option<String>,
+    /// When it began.
+    pub started: Time,
+    /// The way to the callee (outgoing).
+    pub route: Option<super::outgoing::Route>,
+}
+
+/// What else a call starts with.
+pub struct Beginning {
+    /// Who runs it.
+    pub application: Application,
+    /// Commands to give at once (a rule's own reject or redirect).
+    pub first: Vec<Command>,
+    /// Timeline entries from before the call was born (the rules' verdict).
+    pub notes: Vec<TimelineEntry>,
+    /// What is done when nobody has answered by then.
+    pub fallback: Option<(Time, Action)>,
+}
+
+/// Starts the task; it ends with the call. The call must be registered under `inbox`'s sender already.
+pub fn spawn(hub: Arc<Hub>, call: Call, about: About, beginning: Beginning, inbox: mpsc::Receiver<CallMessage>) {
+    let span = tracing::info_span!("call", id = %about.id);
+    let timeline = Timeline::new(hub.config.timeline_entries);
+    let guard = Release { hub: Arc::clone(&hub), id: about.id.clone(), leg: about.leg, ended: false };
+    let mut running = RunningCall {
+        hub,
+        call,
+        about,
+        application: beginning.application,
+        fallback: beginning.fallback,
+        wishes: beginning.first.into(),
+        timeline,
+        connected: None,
+        guard,
+        placed: false,
+    };
+    let notes = beginning.notes;
+    super::archive::begin(&running.hub, &running.record(), running.about.started);
+    tokio::spawn(
+        async move {
+            notes.into_iter().for_each(|note| running.note(note));
+            running.run(inbox).await;
+        }
+        .instrument(span),
+    );
+}
+
+struct RunningCall {
+    hub: Arc<Hub>,
+    call: Call,
+    about: About,
+    application: Application,
+    fallback: Option<(Time, Action)>,
+    /// Commands that a rule or a local flow gives, in order.
+    wishes: VecDeque<Command>,
+    timeline: Timeline,
+    connected: Option<Time>,
+    guard: Release,
+    /// Whether a leg command has been given already.
+    placed: bool,
+}
+
+impl RunningCall {
+    async fn run(mut self, mut inbox: mpsc::Receiver<CallMessage>) {
+        self.carry_out();
+        while !self.guard.ended {
+            let deadline = [self.call.deadline(), self.fallback.as_ref().map(|(at, _)| *at)].into_iter().flatten().min();
+            let alarm = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(self.hub.clock.instant(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                message = inbox.recv() => match message {
+                    Some(message) => self.take(message),
+                    None => self.call.shut_down(self.hub.clock.now()),
+                },
+                () = alarm => self.alarm(),
+            }
+            self.carry_out();
+        }
+    }
+
+    fn alarm(&mut self) {
+        let now = self.hub.clock.now();
+        if let Some((at, action)) = self.fallback.take() {
+            if at <= now {
+                self.fall_back(action, now);
+            } else {
+                self.fallback = Some((at, action));
+            }
+        }
+        self.call.timeout(now);
+    }
+
+    /// Nobody answered: what the rule wants then.
+    fn fall_back(&mut self, action: Action, now: Time) {
+        if self.call.state() != CallState::Ringing {
+            return;
+        }
+        self.note(TimelineEntry::new(now, Topic::Rule, format!("nobody answered: on failure, {}", action.kind())));
+        match super::incoming::local_application(action, &self.about.from) {
+            Ok((Some(flow), first)) => {
+                self.application = Application::Local(flow);
+                self.wishes.extend(first);
+            }
+            Ok((None, first)) => self.wishes.extend(first),
+            Err(problem) => {
+                self.note(TimelineEntry::new(now, Topic::Rule, problem));
+                self.wishes.push_back(Command::Reject { reason: RejectReason::Unavailable });
+            }
+        }
+    }
+
+    fn take(&mut self, message: CallMessage) {
+        let now = self.hub.clock.now();
+        match message {
+            CallMessage::Command(command, reply) => {
+                let answer = self.command(command, now).map_err(CallError::from);
+                let _ = reply.send(answer);
+            }
+            CallMessage::Take(terms, reply) => {
+                let answer = self.answer_for(*terms, now);
+                let _ = reply.send(answer);
+            }
+            CallMessage::Leg(event) => self.call.leg_event(self.about.leg, event, now),
+            CallMessage::LegRefused(error) => self.call.leg_refused(self.about.leg, &error, now),
+            CallMessage::Note(entry) => self.note(entry),
+            CallMessage::Media(event) => self.call.media_event(event, now),
+            CallMessage::Loaded(load, result) => {
+                count(&self.hub.metrics.prompts, if result.is_ok() { "ok" } else { "failed" });
+                self.call.loaded(load, result, now);
+            }
+            CallMessage::Properties(reply) => {
+                let _ = reply.send(self.properties());
+            }
+            CallMessage::Participants(reply) => {
+                let _ = reply.send(self.call.participants());
+            }
+            CallMessage::Record(reply) => {
+                let _ = reply.send(self.record());
+            }
+            CallMessage::Timeline(reply) => {
+                let shown = super::archive::shown_timeline(&self.about.id, &self.timeline);
+                let _ = reply.send(shown);
+            }
+            CallMessage::ShutDown => self.call.shut_down(now),
+        }
+    }
+
+    /// A remote application takes the incoming call.
+    fn answer_for(&mut self, terms: Terms, now: Time) -> Result<CallProperties, CallError> {
+        if !matches!(self.application, Application::Awaited) {
+            return Err(CallError::BadToken("the incomingCallContext has been used already".into()));
+        }
+        let context = terms.context.clone();
+        self.application = Application::Remote(terms);
+        match self.command(Command::Answer { context }, now) {
+            Ok(_) => {
+                self.fallback = None;
+                Ok(self.properties())
+            }
+            Err(refusal) => {
+                self.application = Application::Awaited;
+                Err(match refusal {
+                    Refusal::WrongState { .. } => CallError::NoSuchCall,
+                    other => other.into(),
+                })
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command, now: Time) -> Result<Reply, Refusal> {
+        let ends_ringing = matches!(command, Command::Reject { .. } | Command::Redirect { .. });
+        let result = self.call.command(command, now);
+        if ends_ringing && result.is_ok() {
+            self.fallback = None;
+        }
+        result
+    }
+
+    /// Carries out what the call asks, until it asks nothing more.
+    fn carry_out(&mut self) {
+        loop {
+            if let Some(output) = self.call.poll() {
+                self.output(output);
+            } else if let Some(wish) = self.wishes.pop_front() {
+                let now = self.hub.clock.now();
+                if let Err(refusal) = self.command(wish, now) {
+                    self.note(TimelineEntry::new(now, Topic::Command, format!("refused: {refusal}")));
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            // A rule that rejects or redirects does so without ringing first.
+            Output::Leg(_, LegCommand::Ring)
+                if !self.placed
+                    && matches!(
+                        self.wishes.front(),
+                        Some(Command::Reject { .. } | Command::Redirect { .. } | Command::Answer { .. })
+                    ) => {}
+            Output::Leg(leg, command) => {
+                self.placed = true;
+                self.hub.signal(Signal::Command(leg, command));
+            }
+            Output::Place(place) => super::outgoing::place(&self.hub, &self.about, *place),
+            Output::Media(command) => self.media(command),
+            Output::Load { load, sources } => self.load(load, sources),
+            Output::Event(event) => self.tell(*event),
+            Output::Note(entry) => self.note(entry),
+            Output::Ended(record) => {
+                let by = serde_json::to_value(record.ended_by).unwrap_or_default();
+                count(&self.hub.metrics.calls_ended, by.as_str().unwrap_or("unknown"));
+                tracing::info!(outcome = %record.outcome.message, "call ended");
+                let shown = self.ended_record(&record);
+                super::archive::keep(&self.hub, shown, self.about.started, &self.timeline, record.ended);
+                self.guard.ended = true;
+            }
+        }
+    }
+
+    fn media(&mut self, command: MediaCommand) {
+        let leg = command.leg();
+        let failed = match &command {
+            MediaCommand::Open { .. } => {
+                Some(MediaEvent::OpenFailed { leg, reason: "the media thread is too busy".into() })
+            }
+            _ => None,
+        };
+        if let Err(error) = self.hub.media.send(leg.0, command) {
+            count(&self.hub.metrics.failures, "media");
+            tracing::warn!(%error, "media command not taken");
+            if let Some(event) = failed {
+                let now = self.hub.clock.now();
+                self.call.media_event(event, now);
+            }
+        }
+    }
+
+    fn load(&self, load: LoadId, sources: Vec<String>) {
+        let hub = Arc::clone(&self.hub);
+        let id = self.about.id.clone();
+        tokio::spawn(
+            async move {
+                let result = super::prompts::load_all(&hub.prompts, &sources).await;
+                hub.calls.tell(&hub, &id, CallMessage::Loaded(load, result));
+            }
+            .in_current_span(),
+        );
+    }
+
+    /// Tells the application what happened.
+    fn tell(&mut self, event: Event) {
+        let now = self.hub.clock.now();
+        match event.kind {
+            EventKind::CallConnected => self.connected = Some(now),
+            EventKind::CallDisconnected => self.fallback = None,
+            _ => {}
+        }
+        match &self.application {
+            Application::Awaited => {}
+            Application::Local(flow) => self.wishes.extend(flow.next(&event.kind)),
+            Application::Remote(terms) => {
+                let names = CallNames {
+                    call_connection_id: &self.about.id,
+                    server_call_id: &self.about.server_call_id,
+                    correlation_id: &self.about.correlation_id,
+                    api_version: &terms.api_version,
+                };
+                let url = event.callback.clone().unwrap_or_else(|| terms.callback.clone());
+                let entry = super::deliveries::post_callback(&self.hub, url, &names, &event);
+                self.note(entry);
+            }
+        }
+    }
+
+    fn note(&mut self, entry: TimelineEntry) {
+        tracing::debug!(topic = %entry.topic, "{}", entry.text);
+        if entry.topic == Topic::Dtmf {
+            let kind = if entry.text.contains("dropped") { "dropped" } else { "noted" };
+            count(&self.hub.metrics.digits, kind);
+        }
+        self.timeline.push(entry);
+    }
+
+    fn state(&self) -> ConnectionState {
+        match self.call.state() {
+            CallState::Ringing | CallState::Answering | CallState::Connecting => ConnectionState::Connecting,
+            CallState::Connected => ConnectionState::Connected,
+            CallState::Releasing => ConnectionState::Disconnecting,
+            CallState::Ended => ConnectionState::Disconnected,
+        }
+    }
+
+    fn properties(&self) -> CallProperties {
+        let about = &self.about;
+        let (callback, answered_by) = match &self.application {
+            Application::Remote(terms) => (terms.callback.clone(), terms.answered_by.clone()),
+            _ => (String::new(), None),
+        };
+        let answered_for = match (&about.to, about.direction) {
+            (Party::Phone(number), "inbound") => Some(number.clone()),
+            _ => None,
+        };
+        CallProperties {
+            id: about.id.clone(),
+            server_call_id: about.server_call_id.clone(),
+            correlation_id: about.correlation_id.clone(),
+            targets: vec![about.to.clone()],
+            state: self.state(),
+            callback,
+            caller_id: about.caller_id.clone(),
+            display_name: about.display_name.clone(),
+            source: about.source.clone(),
+            answered_by,
+            answered_for,
+        }
+    }
+
+    fn record(&self) -> CallRecord {
+        let about = &self.about;
+        CallRecord {
+            id: about.id.clone(),
+            direction: about.direction.to_owned(),
+            state: self.state(),
+            from: about.from.as_str().to_owned(),
+            to: about.to.as_str().to_owned(),
+            server_call_id: about.server_call_id.clone(),
+            correlation_id: about.correlation_id.clone(),
+            rule: about.rule.clone(),
+            started_at: about.started.to_rfc3339(),
+            connected_at: self.connected.map(Time::to_rfc3339),
+            ended_at: None,
+            end_reason: None,
+        }
+    }
+
+    fn ended_record(&self, record: &crate::call::CallRecord) -> CallRecord {
+        CallRecord {
+            state: ConnectionState::Disconnected,
+            connected_at: record.connected.map(Time::to_rfc3339),
+            ended_at: Some(record.over.to_rfc3339()),
+            end_reason: Some(record.outcome.message.clone()),
+            ..self.record()
+        }
+    }
+}
+
+/// Takes the call out of the tables however its task ends; if it ended by a fault, frees its leg and media as well.
+struct Release {
+    hub: Arc<Hub>,
+    id: String,
+    leg: LegId,
+    ended: bool,
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        if !self.ended {
+            count(&self.hub.metrics.failures, "call task");
+            tracing::error!(id = %self.id, "a call's task failed; its leg and media are freed");
+            self.hub.signal(Signal::Command(self.leg, LegCommand::Hangup { reason: None }));
+            let _ = self.hub.media.send(self.leg.0, MediaCommand::Close { leg: self.leg });
+        }
+        self.hub.calls.remove(&self.id);
+        self.hub.metrics.calls_active.dec();
+    }
+}

@@ -1,0 +1,237 @@
+//! The task that owns the SIP stack: it carries messages between transports, the user agent and the calls' tasks.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::Hub;
+use super::metrics::count;
+use super::registry::offer;
+use super::running_call::CallMessage;
+use crate::call::{TimelineEntry, Topic};
+use crate::media::MediaEvent;
+use crate::session::LegId;
+use crate::sip::agent::{AgentOutput, Flow, UserAgent};
+use crate::sip::leg::{Invitation, LegCommand, OutgoingInvite};
+use crate::sip::transport::{Inbound, Transports};
+
+/// Signals that may wait for the task. When full, a signal is dropped and counted; the calls' own timers free them.
+pub const QUEUE: usize = 65_536;
+
+/// Inputs taken in one go before the stack's outputs are carried out.
+const BATCH: usize = 64;
+
+/// What the signalling task is told from inside.
+pub enum Signal {
+    /// For a leg.
+    Command(LegId, LegCommand),
+    /// Place this leg.
+    Place(LegId, Box<OutgoingInvite>),
+    /// Reserve a leg whose events go to this inbox.
+    NewLeg(mpsc::Sender<CallMessage>, oneshot::Sender<LegId>),
+    /// From the media threads, for the call that has the leg.
+    Media(MediaEvent),
+    /// Take no new calls.
+    Drain,
+}
+
+/// The task's state.
+pub struct Signalling {
+    hub: Arc<Hub>,
+    agent: UserAgent,
+    transports: Transports,
+    /// Who owns each leg: at most one entry a leg, removed when both the stack and media have let go.
+    legs: HashMap<LegId, Owner>,
+    /// Messages of legs whose call is not born yet: emptied after each batch of outputs.
+    early: Vec<(LegId, TimelineEntry)>,
+}
+
+struct Owner {
+    inbox: mpsc::Sender<CallMessage>,
+    /// The stack may still tell of the leg.
+    in_stack: bool,
+    /// Media may still tell of the leg.
+    in_media: bool,
+}
+
+impl Signalling {
+    /// Around a stack and its transports.
+    pub fn new(hub: Arc<Hub>, agent: UserAgent, transports: Transports) -> Self {
+        Signalling { hub, agent, transports, legs: HashMap::new(), early: Vec::new() }
+    }
+
+    /// Runs until the signals' senders are gone.
+    pub async fn run(mut self, mut inbound: mpsc::Receiver<Inbound>, mut signals: mpsc::Receiver<Signal>) {
+        loop {
+            let deadline = self.agent.deadline();
+            let clock = self.hub.clock;
+            let alarm = async move {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(clock.instant(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                signal = signals.recv() => {
+                    let Some(signal) = signal else { return };
+                    self.signal(signal);
+                    for _ in 1..BATCH {
+                        let Ok(signal) = signals.try_recv() else { break };
+                        self.signal(signal);
+                    }
+                }
+                arrived = inbound.recv() => {
+                    let Some(arrived) = arrived else { return };
+                    self.arrived(arrived);
+                    for _ in 1..BATCH {
+                        let Ok(arrived) = inbound.try_recv() else { break };
+                        self.arrived(arrived);
+                    }
+                }
+                () = alarm => {
+                    let now = self.hub.clock.now();
+                    self.guarded(|agent| agent.timeout(now));
+                }
+            }
+            self.carry_out();
+        }
+    }
+
+    /// Runs the stack so that a fault in it costs one message, not the engine.
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut UserAgent) -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(|| work(&mut self.agent)));
+        if done.is_err() {
+            count(&self.hub.metrics.failures, "sip stack");
+            tracing::error!("the SIP stack failed on one input; it goes on with the next");
+        }
+        done.ok()
+    }
+
+    fn arrived(&mut self, inbound: Inbound) {
+        let now = self.hub.clock.now();
+        match inbound {
+            Inbound::Message { peer, bytes } => {
+                self.guarded(|agent| agent.receive(peer, &bytes, now));
+            }
+            Inbound::Lost { peer } => {
+                self.guarded(|agent| agent.transport_lost(&peer, now));
+            }
+        }
+        self.carry_out();
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        let now = self.hub.clock.now();
+        match signal {
+            Signal::Command(leg, command) => {
+                if let Some(Err(error)) = self.guarded(|agent| agent.command(leg, command, now)) {
+                    self.tell(leg, CallMessage::LegRefused(error));
+                }
+            }
+            Signal::Place(leg, invite) => {
+                self.guarded(|agent| agent.place(leg, *invite, now));
+            }
+            Signal::NewLeg(inbox, reply) => {
+                let leg = self.agent.new_leg();
+                self.legs.insert(leg, Owner { inbox, in_stack: true, in_media: true });
+                if reply.send(leg).is_err() {
+                    self.legs.remove(&leg);
+                }
+            }
+            Signal::Media(event) => {
+                let leg = event.leg();
+                let last = matches!(event, MediaEvent::Closed { .. });
+                self.tell(leg, CallMessage::Media(event));
+                if last {
+                    self.let_go(leg, |owner| owner.in_media = false);
+                }
+            }
+            Signal::Drain => self.agent.set_draining(true),
+        }
+    }
+
+    fn tell(&self, leg: LegId, message: CallMessage) {
+        if let Some(owner) = self.legs.get(&leg) {
+            offer(&self.hub, &owner.inbox, message);
+        }
+    }
+
+    /// Forgets a leg that nobody will tell of any more. A leg whose call never opened media is let go with its call.
+    fn let_go(&mut self, leg: LegId, change: impl FnOnce(&mut Owner)) {
+        if let Some(owner) = self.legs.get_mut(&leg) {
+            change(owner);
+            if !owner.in_stack && (!owner.in_media || owner.inbox.is_closed()) {
+                self.legs.remove(&leg);
+            }
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.guarded(UserAgent::poll).flatten() {
+            self.output(output);
+        }
+        self.early.clear();
+        let census = self.agent.census();
+        self.hub.metrics.sip_tables.publish([
+            census.legs,
+            census.client_transactions,
+            census.server_transactions,
+            census.half_open,
+            census.indexed,
+            self.legs.len(),
+        ]);
+    }
+
+    fn output(&mut self, output: AgentOutput) {
+        match output {
+            AgentOutput::Send { peer, bytes, .. } => {
+                if let Err(error) = self.transports.send(&peer, bytes) {
+                    tracing::debug!(%peer, %error, "a SIP message was not sent");
+                    let now = self.hub.clock.now();
+                    self.guarded(|agent| agent.transport_lost(&peer, now));
+                }
+            }
+            AgentOutput::Incoming(invitation) => self.incoming(*invitation),
+            AgentOutput::Leg(leg, event) => self.tell(leg, CallMessage::Leg(event)),
+            AgentOutput::Trace { leg, flow, peer, first_line, retransmission, bytes } => {
+                let arrow = match flow {
+                    Flow::Sent => "to",
+                    Flow::Received => "from",
+                };
+                let again = if retransmission { " (again)" } else { "" };
+                let entry = TimelineEntry::new(
+                    self.hub.clock.now(),
+                    Topic::Signalling,
+                    format!("{first_line} {arrow} {peer}{again}"),
+                );
+                let entry = entry.on(leg).with_detail(String::from_utf8_lossy(&bytes));
+                if self.legs.contains_key(&leg) {
+                    self.tell(leg, CallMessage::Note(entry));
+                } else {
+                    self.early.push((leg, entry));
+                }
+            }
+            AgentOutput::Gone(leg) => self.let_go(leg, |owner| owner.in_stack = false),
+            AgentOutput::Counter(counter) => count(&self.hub.metrics.sip, format!("{counter:?}")),
+        }
+    }
+
+    fn incoming(&mut self, invitation: Invitation) {
+        let leg = invitation.leg;
+        match super::incoming::begin(&self.hub, invitation) {
+            Ok(inbox) => {
+                for (_, entry) in self.early.extract_if(.., |(early, _)| *early == leg) {
+                    offer(&self.hub, &inbox, CallMessage::Note(entry));
+                }
+                self.legs.insert(leg, Owner { inbox, in_stack: true, in_media: true });
+            }
+            Err(refusal) => {
+                let now = self.hub.clock.now();
+                self.guarded(|agent| agent.command(leg, refusal, now));
+            }
+        }
+    }
+}
+

@@ -1,0 +1,182 @@
+//! A built-in SIP phone: the same stack and media as the engine, without its call control. The demo calls with it, and
+//! tests do; it presses keys in all three ways and keeps what it heard.
+
+mod ears;
+mod task;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+pub use ears::{find, write_wav};
+
+use crate::dtmf::{Digit, Way};
+use crate::engine::Clock;
+use crate::media::{Clip, MediaConfig, MediaPlane};
+use crate::random::Random;
+use crate::session::Codec;
+use crate::sip::agent::{AgentConfig, AgentLimits, ContactAddress, TimerConfig, UserAgent};
+use crate::sip::peer::Transport;
+use crate::sip::transport::{TransportConfig, Transports};
+
+/// The longest that a phone listens: what is heard later is not kept. Frames of 20 ms.
+const EARS: u32 = 30_000;
+
+/// Events that may wait for whoever uses the phone; more are dropped.
+const EVENTS: usize = 1024;
+
+/// What a phone tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PhoneEvent {
+    /// The other side rings (the status of its 18x).
+    Ringing(u16),
+    /// Somebody calls; by default the phone answers.
+    Called {
+        /// The caller's URI.
+        from: String,
+    },
+    /// Both ends talk.
+    Connected,
+    /// The other end pressed a key.
+    Heard(Digit, Way),
+    /// A key press has been sent.
+    Pressed,
+    /// The call was refused or not answered: SIP status and phrase.
+    Failed(u16, String),
+    /// The call is over, and this was heard (8 kHz).
+    Over {
+        /// Whether the other end hung up.
+        by_peer: bool,
+        /// All that came, silence included.
+        heard: Vec<i16>,
+    },
+}
+
+/// A phone could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("the phone could not be set up: {0}")]
+pub struct PhoneError(String);
+
+/// What a phone is told.
+enum Wish {
+    Dial { uri: String, destination: SocketAddr, transport: Transport },
+    Press(Digit, Way),
+    Say(Arc<Clip>),
+    HangUp,
+}
+
+/// A phone with one line.
+pub struct Phone {
+    wishes: mpsc::Sender<Wish>,
+    events: mpsc::Receiver<PhoneEvent>,
+    address: SocketAddr,
+}
+
+impl Phone {
+    /// Plugs a phone in on this address, any free port. It answers whoever calls, with 200 after 180.
+    pub async fn start(ip: IpAddr, seed: [u8; 32]) -> Result<Phone, PhoneError> {
+        let error = |e: &dyn std::fmt::Display| PhoneError(e.to_string());
+        let mut random = Random::from_seed(seed);
+        let (transports, inbound) =
+            Transports::bind(TransportConfig::new(SocketAddr::new(ip, 0))).await.map_err(|e| error(&e))?;
+        let address = transports.udp_address();
+        let contact = |transport, local: SocketAddr| ContactAddress {
+            transport,
+            local,
+            host: ip.to_string(),
+            port: local.port(),
+        };
+        let agent = UserAgent::new(
+            AgentConfig {
+                contacts: vec![
+                    contact(Transport::Udp, address),
+                    contact(Transport::Tcp, transports.tcp_address()),
+                ],
+                user: "phone".to_owned(),
+                product: concat!("strowger-phone/", env!("CARGO_PKG_VERSION")).to_owned(),
+                codecs: vec![Codec::Pcmu, Codec::Pcma],
+                timers: TimerConfig::default(),
+                limits: AgentLimits::default(),
+            },
+            random.fork(),
+        );
+        let (media_events, from_media) = mpsc::channel(EVENTS);
+        let clock = Clock::start();
+        let media = MediaPlane::start(
+            MediaConfig {
+                threads: 1,
+                bind: ip,
+                ports: 0..=0,
+                rtp_timeout: Duration::ZERO,
+                in_band: true,
+                max_legs: 8,
+                clock: clock.for_media(),
+            },
+            random.fork(),
+            // A phone that is not read from loses events, as a phone nobody looks at does.
+            Box::new(move |event| drop(media_events.try_send(event))),
+        )
+        .map_err(|e| error(&e))?;
+        let (wishes, wish_inbox) = mpsc::channel(64);
+        let (event_outbox, events) = mpsc::channel(EVENTS);
+        let task = task::Task::new(agent, transports, media, ip, clock, event_outbox);
+        tokio::spawn(task.run(inbound, from_media, wish_inbox));
+        Ok(Phone { wishes, events, address })
+    }
+
+    /// Where it can be called: `sip:phone@…`.
+    pub fn uri(&self) -> String {
+        format!("sip:phone@{}", self.address)
+    }
+
+    /// Where it listens, UDP and TCP.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Dials.
+    pub async fn dial(&self, uri: &str, destination: SocketAddr, transport: Transport) {
+        self.wish(Wish::Dial { uri: uri.to_owned(), destination, transport }).await;
+    }
+
+    /// Presses a key for a fifth of a second.
+    pub async fn press(&self, digit: Digit, way: Way) {
+        self.wish(Wish::Press(digit, way)).await;
+    }
+
+    /// Says something.
+    pub async fn say(&self, clip: Arc<Clip>) {
+        self.wish(Wish::Say(clip)).await;
+    }
+
+    /// Hangs up.
+    pub async fn hang_up(&self) {
+        self.wish(Wish::HangUp).await;
+    }
+
+    async fn wish(&self, wish: Wish) {
+        // The task lives as long as the phone; if it failed, the events' end tells.
+        let _ = self.wishes.send(wish).await;
+    }
+
+    /// The next thing that happens; none: the phone is broken.
+    pub async fn event(&mut self) -> Option<PhoneEvent> {
+        self.events.recv().await
+    }
+
+    /// Waits until something happens that `wanted` picks, at most `limit`.
+    pub async fn wait<T>(&mut self, limit: Duration, mut wanted: impl FnMut(PhoneEvent) -> Option<T>) -> Option<T> {
+        tokio::time::timeout(limit, async {
+            loop {
+                if let Some(found) = wanted(self.event().await?) {
+                    return Some(found);
+                }
+            }
+        })
+        .await
+        .ok()
+        .flatten()
+    }
+}
