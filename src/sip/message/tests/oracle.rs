@@ -74,7 +74,7 @@ fn corpus() -> Vec<String> {
 fn same_uri(theirs: &rsip::Uri, ours: &Uri, text: &str) {
     let host = theirs.host_with_port.host.to_string();
     assert_eq!(ours.host().unwrap().to_string(), host.to_ascii_lowercase(), "{text}");
-    assert_eq!(ours.port(), theirs.host_with_port.port.as_ref().map(|p| u16::from(p.clone())), "{text}");
+    assert_eq!(ours.port(), theirs.host_with_port.port.as_ref().map(|p| u16::from(*p)), "{text}");
     let user = theirs.auth.as_ref().map(|auth| auth.user.clone());
     assert_eq!(ours.as_sip().unwrap().user_escaped().map(str::to_owned), user, "{text}");
 }
