@@ -129,6 +129,17 @@ impl Spectrum {
     }
 }
 
+/// The power of the window's newest hop, direct current included.
+pub fn newest_power(window: &[f32; WINDOW]) -> f32 {
+    let mut square = [0f32; LANES];
+    for part in window[WINDOW - HOP..].chunks_exact(LANES) {
+        for lane in 0..LANES {
+            square[lane] += part[lane] * part[lane];
+        }
+    }
+    square.iter().sum::<f32>() / HOP as f32
+}
+
 /// The power of a steady tone in the window, `offset` Hz (at most ±100) from a lane's frequency.
 pub fn tone_power(window: &[f32; WINDOW], lane: usize, offset: f32) -> f32 {
     let tables: &Tables = &TABLES;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::analysis::{HOP, Spectrum, WINDOW, tone_power};
+use super::analysis::{HOP, Spectrum, WINDOW, newest_power, tone_power};
 use super::{HIGH_GROUP, KEYPAD, LOW_GROUP, SAMPLE_RATE};
 use crate::dtmf::{Digit, Phase, Report, Way};
 use crate::time::Time;
@@ -32,7 +32,7 @@ const HOLD_FRACTION: f32 = 0.65;
 const MAX_OFFSET: f32 = 0.0255;
 /// How far a frequency may wander within the newest windows, as a part of the nominal one. A dialler's tones stand still,
 /// a voice's do not.
-const MAX_WANDER: f32 = 0.014;
+const MAX_WANDER: f32 = 0.010;
 /// The same for a single window, which is less exact.
 const MAX_WINDOW_OFFSET: f32 = 0.035;
 /// The most by which the low tone may be the stronger one (a power ratio: 10 dB; 8 must be taken).
@@ -152,14 +152,15 @@ impl Detector {
     /// Listens to the next samples, any number of them; `report` is called for each edge. Allocates nothing.
     pub fn feed(&mut self, samples: &[i16], report: &mut impl FnMut(ToneReport)) {
         for chunk in samples.chunks(CHUNK) {
-            self.samples.extend(chunk.iter().map(|sample| f32::from(*sample)));
+            let mut samples = std::mem::take(&mut self.samples);
+            samples.extend(chunk.iter().map(|sample| f32::from(*sample)));
             let mut from = 0;
-            while let Some(window) = self.samples.get(from..).and_then(|rest| rest.first_chunk::<WINDOW>()) {
-                let window = *window;
-                self.window(&window, report);
+            while let Some(window) = samples.get(from..).and_then(|rest| rest.first_chunk::<WINDOW>()) {
+                self.window(window, report);
                 from += HOP;
             }
-            self.samples.drain(..from);
+            samples.drain(..from);
+            self.samples = samples;
         }
     }
 
@@ -179,8 +180,7 @@ impl Detector {
     /// Judges the next window.
     fn window(&mut self, window: &[f32; WINDOW], report: &mut impl FnMut(ToneReport)) {
         self.position += HOP as u64;
-        let newest: f32 = window[WINDOW - HOP..].iter().map(|x| x * x).sum();
-        self.quiet = if newest < 2.0 * MIN_POWER * HOP as f32 { (self.quiet + 1).min(WINDOW / HOP) } else { 0 };
+        self.quiet = if newest_power(window) < 2.0 * MIN_POWER { (self.quiet + 1).min(WINDOW / HOP) } else { 0 };
         let hit = if self.quiet >= WINDOW / HOP {
             self.before = None;
             None

@@ -40,7 +40,11 @@ pub fn frequencies(digit: Digit) -> (f64, f64) {
     unreachable!("the keypad holds all sixteen digits")
 }
 
-/// The peak amplitude, in 16-bit sample units, of a sine of `dbm0`: 0 dBm0 lies 3.14 dB under A-law's full scale.
+/// The level of a sine that just reaches full scale, in dBm0: G.711 A-law's.
+#[expect(clippy::approx_constant, reason = "3.14 dB, which has nothing to do with a circle")]
+const FULL_SCALE_DBM0: f64 = 3.14;
+
+/// The peak amplitude, in 16-bit sample units, of a sine of `dbm0`.
 pub(crate) fn amplitude(dbm0: f64) -> f64 {
-    32_767.0 * 10f64.powf((dbm0 - 3.14) / 20.0)
+    32_767.0 * 10f64.powf((dbm0 - FULL_SCALE_DBM0) / 20.0)
 }
