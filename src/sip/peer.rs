@@ -52,15 +52,9 @@ impl Transport {
 
     /// From a Via's sent-protocol or a URI's `transport` parameter, whatever its case. None: one we do not speak.
     pub fn from_name(name: &str) -> Option<Self> {
-        [
-            Transport::Udp,
-            Transport::Tcp,
-            Transport::Tls,
-            Transport::Ws,
-            Transport::Wss,
-        ]
-        .into_iter()
-        .find(|t| t.uri_name().eq_ignore_ascii_case(name))
+        [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss]
+            .into_iter()
+            .find(|t| t.uri_name().eq_ignore_ascii_case(name))
     }
 
     /// The port that is meant where none is written.
