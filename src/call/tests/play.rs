@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::world::*;
-use crate::media::MediaCommand;
+use crate::media::{MediaCommand, MediaEvent};
 use std::time::Duration;
 
 #[test]
@@ -164,4 +164,19 @@ fn all_operations_end_before_the_call_in_their_order() {
         ]
     );
     world.must_be_over();
+}
+
+#[test]
+fn the_end_of_an_older_playing_ends_no_newer_one() {
+    let mut world = World::connected();
+    world.command(Command::Play(play(&["prompt:1000"], "a"))).unwrap();
+    world.run(0);
+    let Some(MediaCommand::Play { play: older, .. }) = world.media_commands.last().cloned() else { panic!() };
+    world.command(Command::Play(Play { interrupt: true, ..play(&["prompt:1000"], "b") })).unwrap();
+    world.run(0);
+    world.events.clear();
+    world.media_event(MediaEvent::PlayFinished { leg: LEG, play: older });
+    assert_eq!(world.told(), [""; 0]);
+    world.run(1000);
+    assert_eq!(world.told(), ["1000 PlayCompleted 200/0 b"]);
 }

@@ -255,3 +255,16 @@ fn what_cannot_be_recognised_is_refused() {
     assert_eq!(refusal, Err(Refusal::NoSuchParty("+15550199".to_owned())));
     assert_eq!(world.call.operations_under_way(), 0);
 }
+
+#[test]
+fn a_timer_that_was_due_before_an_input_fires_before_it() {
+    let mut world = World::connected();
+    world.command(Command::Recognize(dtmf(&[], 1, "", "r"))).unwrap();
+    // The shell is late: the key of 5.5 s reaches the call before its timer of 5 s was served.
+    let late = world.now + Duration::from_millis(5500);
+    let report = Report { digit: Digit::One, way: Way::TelephoneEvent, phase: Phase::Start, at: late };
+    world.call.media_event(MediaEvent::Tone { leg: LEG, report }, late);
+    world.run(0);
+    assert_eq!(world.names(), ["RecognizeFailed 400/8510"]);
+    assert!(world.noted("1 discarded: nobody listens"));
+}

@@ -91,6 +91,7 @@ fn tones_may_fail_and_the_next_are_sent_all_the_same() {
     world.command(send(2, "b")).unwrap();
     let Some(MediaCommand::SendTones { id, .. }) = world.media_commands.last().cloned() else { panic!() };
     world.media_event(MediaEvent::TonesFailed { leg: LEG, id: id + 100, reason: "another's".to_owned() });
+    world.media_event(MediaEvent::TonesSent { leg: LEG, id: id + 100 });
     world.media_event(MediaEvent::TonesFailed { leg: LEG, id, reason: "on hold".to_owned() });
     assert!(world.events[0].1.outcome.message.contains("on hold"));
     world.run(1000);
