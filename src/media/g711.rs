@@ -99,7 +99,7 @@ const fn mu_decode_table() -> [i16; 256] {
     while index < 256 {
         let code = !(index as u8);
         let segment = (code >> 4) & 7;
-        let magnitude = ((((code & 0x0F) as i16) << 3) + 0x84 << segment) - 0x84;
+        let magnitude = (((((code & 0x0F) as i16) << 3) + 0x84) << segment) - 0x84;
         table[index] = if code & 0x80 == 0 { magnitude } else { -magnitude };
         index += 1;
     }

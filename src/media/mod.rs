@@ -25,7 +25,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use clip::Clip;
-pub use worker::{MediaConfig, MediaPlane};
+pub use worker::{Clock, CounterValues, EventSink, MediaConfig, MediaError, MediaPlane};
 
 use crate::dtmf::{Digit, Report};
 pub use crate::rtp::statistics::StreamStatistics;
@@ -87,6 +87,7 @@ impl MediaCommand {
 
 /// What media tells call control.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "Closed comes once a leg, and the others are rare: a box gains nothing")]
 pub enum MediaEvent {
     /// RTP is received on `port` (even), RTCP on the next one.
     Opened { leg: LegId, port: u16 },

@@ -138,15 +138,13 @@ impl SourceRules {
 
     fn admit(&mut self, source: SocketAddr, rank: Rank, header: &Header, now: Time) -> Judgement {
         if rank == Rank::OtherHost {
-            let count =
-                match &self.candidate {
-                    Some(known) if known.source == source => {
-                        if known.ssrc == header.ssrc && known.next == header.sequence { known.count + 1 } else { 1 }
-                    }
-                    // One candidate at a time, so that others cannot keep resetting it.
-                    Some(known) if now.since(known.heard) < CANDIDATE_PATIENCE => return Judgement::Stranger,
-                    _ => 1,
-                };
+            let known = self.candidate.filter(|known| known.source == source);
+            let follows = known.filter(|known| known.ssrc == header.ssrc && known.next == header.sequence);
+            // One candidate at a time, so that others cannot keep resetting it.
+            if known.is_none() && self.candidate.is_some_and(|other| now.since(other.heard) < CANDIDATE_PATIENCE) {
+                return Judgement::Stranger;
+            }
+            let count = follows.map_or(0, |known| known.count) + 1;
             if count < PROBATION_PACKETS {
                 let next = header.sequence.wrapping_add(1);
                 self.candidate = Some(Candidate { source, ssrc: header.ssrc, next, count, heard: now });

@@ -312,7 +312,7 @@ pub fn round_trip(report: &ReportBlock, now: Time) -> Option<Duration> {
     let trip = arrival.wrapping_sub(report.last_sr).wrapping_sub(report.delay_since_last_sr);
     // Rounding of the two clocks' fractions may make a loopback trip come out at minus one unit.
     let trip = if trip == u32::MAX { 0 } else { trip };
-    (trip < 60 << 16).then(|| Duration::from_micros(u64::from(trip) * 1_000_000 >> 16))
+    (trip < 60 << 16).then(|| Duration::from_micros((u64::from(trip) * 1_000_000) >> 16))
 }
 
 /// Time to the next report (§6.2, A.7). Two members on a 64 kbit/s stream never reach the bandwidth limit, so it is
@@ -341,7 +341,7 @@ impl Jitter {
             let difference = (transit - last).unsigned_abs();
             // A jump of the timestamp by more than a second is not jitter.
             if difference < 8_000 {
-                self.estimate = self.estimate + difference - (self.estimate + 8 >> 4);
+                self.estimate = self.estimate + difference - ((self.estimate + 8) >> 4);
                 self.highest = self.highest.max(self.estimate);
             }
         }
