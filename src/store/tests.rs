@@ -37,7 +37,7 @@ fn entry(seq: u32) -> TimelineEntry {
         at: Time::from_micros(u64::from(seq) * 20),
         kind: "sip".into(),
         text: format!("entry {seq}"),
-        data: (seq % 2 == 0).then(|| json!({"n": seq})),
+        data: seq.is_multiple_of(2).then(|| json!({"n": seq})),
     }
 }
 
