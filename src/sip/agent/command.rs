@@ -1,6 +1,5 @@
 //! What call control tells a leg, and what a leg does when its time has come.
 
-use super::transmit::ALLOW;
 use super::user_agent::{Purpose, UserAgent};
 use crate::session::{LegId, LocalMedia};
 use crate::sip::leg::state::{Cancel, Leg, RING_AGAIN, Reinvite, State, WaitingReoffer};
@@ -249,8 +248,11 @@ impl UserAgent {
             } else if waiting.again <= now {
                 waiting.again = now + waiting.pause;
                 waiting.pause = (waiting.pause * 2).min(self.config.timers.t2);
-                let (peer, bytes) = (waiting.peer, waiting.bytes.clone());
-                self.send(peer, bytes, Some(leg.id), true);
+                // Its transaction knows of a connection that was lost meanwhile.
+                let bytes = waiting.bytes.clone();
+                if let Some(peer) = self.servers.get(&waiting.transaction).map(|t| t.peer) {
+                    self.send(peer, bytes, Some(leg.id), true);
+                }
             }
         }
         if let Some(reinvite) = leg.reinvite.as_ref().filter(|r| r.give_up <= now) {
@@ -260,10 +262,5 @@ impl UserAgent {
             self.reoffer_refused(leg, id, 408, now);
         }
         self.reoffer_if_free(leg, now);
-    }
-
-    /// What we understand, as Allow says it.
-    pub fn allow() -> &'static str {
-        ALLOW
     }
 }

@@ -211,12 +211,11 @@ impl UserAgent {
         if waiting.answer_expected {
             let answer = sdp_in(&ack.headers, &ack.body).ok().flatten().and_then(|b| Description::parse(b).ok());
             match answer.and_then(|answer| leg.sdp.accept(&answer).ok()) {
-                Some(agreed) => {
-                    if leg.media.as_ref() != Some(&agreed) {
-                        leg.media = Some(agreed.clone());
-                        self.tell(leg, LegEvent::MediaChanged { media: agreed });
-                    }
+                Some(agreed) if leg.media.as_ref() != Some(&agreed) => {
+                    leg.media = Some(agreed.clone());
+                    self.tell(leg, LegEvent::MediaChanged { media: agreed });
                 }
+                Some(_) => {}
                 // Without an answer there is no first session; a standing one goes on as it was.
                 None if !waiting.renegotiation => {
                     self.bye_leg(leg, None, now);

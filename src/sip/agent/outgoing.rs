@@ -155,7 +155,7 @@ impl UserAgent {
                 }
             }
             (Purpose::Reinvite, ..=199) => {}
-            (Purpose::Reinvite, 200..=299) => self.reoffer_answered(leg, id, response),
+            (Purpose::Reinvite, 200..=299) => self.reoffer_answered(leg, id, response, arrival),
             (Purpose::Reinvite, _) => self.reoffer_refused(leg, id, status, now),
             (Purpose::Info, 200..) => {
                 if !leg.is_ended() {
@@ -237,11 +237,10 @@ impl UserAgent {
     fn answered(&mut self, leg: &mut Leg, id: u64, response: &Response, arrival: Arrival<'_>) {
         let Some(transaction) = self.clients.get(&id) else { return };
         let (Ok(to), Ok(cseq)) = (response.headers.to(), response.headers.cseq()) else { return };
-        if let Some(ack) = leg.ack_for(to.tag(), cseq.number) {
-            let (peer, bytes) = (ack.peer, ack.bytes.clone());
-            return self.send(peer, bytes, Some(leg.id), true);
-        }
         let invite = transaction.request.clone();
+        if self.acknowledge_again(leg, to.tag(), cseq.number, arrival.peer) {
+            return;
+        }
         let Ok(mut dialog) = Dialog::outgoing(&invite, response, arrival.peer) else { return };
         self.acknowledge(leg, &dialog, to.tag(), &invite);
         let now = arrival.now;
@@ -273,14 +272,13 @@ impl UserAgent {
     }
 
     /// A 2xx to our re-INVITE, or that again.
-    fn reoffer_answered(&mut self, leg: &mut Leg, id: u64, response: &Response) {
+    fn reoffer_answered(&mut self, leg: &mut Leg, id: u64, response: &Response, arrival: Arrival<'_>) {
         let Some(transaction) = self.clients.get(&id) else { return };
         let (Ok(to), Ok(cseq)) = (response.headers.to(), response.headers.cseq()) else { return };
-        if let Some(ack) = leg.ack_for(to.tag(), cseq.number) {
-            let (peer, bytes) = (ack.peer, ack.bytes.clone());
-            return self.send(peer, bytes, Some(leg.id), true);
-        }
         let invite = transaction.request.clone();
+        if self.acknowledge_again(leg, to.tag(), cseq.number, arrival.peer) {
+            return;
+        }
         let Some(mut dialog) = leg.dialog.take() else { return };
         dialog.refresh_target(response.headers.contact().ok().flatten());
         self.acknowledge(leg, &dialog, to.tag(), &invite);
@@ -307,10 +305,11 @@ impl UserAgent {
             // Whoever made the Call-ID waits 2.1–4 s, the other 0–2 s, in steps of 10 ms.
             let steps = if leg.owns_call_id { 210 + self.random.below(191) } else { self.random.below(201) };
             let at = now + std::time::Duration::from_millis(10 * steps);
-            if leg.waiting_reoffer.is_none() {
-                leg.waiting_reoffer =
-                    Some(WaitingReoffer { media: reinvite.media, at: Some(at), glares: reinvite.glares + 1 });
-            }
+            // A newer wish takes its place, but waits as long.
+            let media = reinvite.media;
+            let waiting = leg.waiting_reoffer.get_or_insert(WaitingReoffer { media, at: None, glares: 0 });
+            waiting.at = Some(at);
+            waiting.glares = reinvite.glares + 1;
             return;
         }
         self.tell(leg, LegEvent::ReofferFailed { status });

@@ -9,7 +9,7 @@ use crate::session::LegId;
 use crate::sip::dialog::{Dialog, MAX_FORWARDS};
 use crate::sip::digest::Rounds;
 use crate::sip::leg::state::{Leg, SentAck, State, Unacknowledged};
-use crate::sip::message::{CSeq, Message, Method, Name, NameAddr, Request, Response, Via, ViaTransport};
+use crate::sip::message::{CSeq, Method, Name, NameAddr, Request, Response, Via, ViaTransport};
 use crate::sip::peer::{Peer, Transport};
 use crate::sip::transaction::{Client, ClientKey, InviteClient};
 use crate::time::Time;
@@ -178,7 +178,7 @@ impl UserAgent {
     pub(super) fn cancel(&mut self, invite: u64, reason: Option<&str>, now: Time) {
         let Some(transaction) = self.clients.get(&invite) else { return };
         let (peer, leg) = (transaction.peer, transaction.leg);
-        let Some(branch) = branch_of(&transaction.bytes) else { return };
+        let branch = transaction.key.branch().to_owned();
         let mut request = Request::new(Method::Cancel, transaction.request.uri.clone());
         for name in [Name::Route, Name::From, Name::To, Name::CallId] {
             request.headers.copy_all(&name, &transaction.request.headers);
@@ -201,7 +201,7 @@ impl UserAgent {
             self.send(peer, bytes, Some(leg), true);
             return;
         }
-        let Some(branch) = branch_of(&transaction.bytes) else { return };
+        let branch = transaction.key.branch().to_owned();
         let invite = &transaction.request;
         let mut ack = Request::new(Method::Ack, invite.uri.clone());
         for name in [Name::Route, Name::From, Name::CallId] {
@@ -218,6 +218,16 @@ impl UserAgent {
             transaction.ack = Some(bytes.clone());
         }
         self.send(peer, bytes, Some(leg), false);
+    }
+
+    /// The 2xx came again: so does its ACK, on the connection that the 2xx took if that is another one by now.
+    /// False: it is the first.
+    pub(super) fn acknowledge_again(&mut self, leg: &Leg, tag: Option<&str>, cseq: u32, from: Peer) -> bool {
+        let Some(ack) = leg.ack_for(tag, cseq) else { return false };
+        let same_way = ack.peer.transport == from.transport && ack.peer.remote.ip() == from.remote.ip();
+        let peer = if ack.peer.connection.is_some() && same_way { from } else { ack.peer };
+        self.send(peer, ack.bytes.clone(), Some(leg.id), true);
+        true
     }
 
     /// The ACK of a 2xx: a request of its own, without transaction, kept to be repeated (§13.2.2.4).
@@ -296,8 +306,8 @@ impl UserAgent {
         let timers = self.config.timers;
         leg.unacknowledged = Some(Unacknowledged {
             cseq: request.headers.cseq().map(|c| c.number).unwrap_or_default(),
+            transaction: id,
             bytes,
-            peer,
             again: now + timers.t1,
             pause: (timers.t1 * 2).min(timers.t2),
             give_up: now + timers.transaction(),
@@ -345,12 +355,6 @@ pub(super) fn warn_incompatible(response: &mut Response) {
 /// The addresses of a header as call control reads them.
 pub(super) fn party(address: &NameAddr) -> crate::sip::leg::Party {
     crate::sip::leg::Party { display: address.display_name.clone(), uri: address.uri.to_string() }
-}
-
-/// The branch of a message of our own.
-fn branch_of(bytes: &Bytes) -> Option<String> {
-    let message = Message::parse(bytes).ok()?;
-    Some(message.headers().top_via().ok()?.branch()?.to_owned())
 }
 
 /// The message with the values of Authorization and Proxy-Authorization blanked: timelines are for many eyes.

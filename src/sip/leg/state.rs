@@ -124,9 +124,10 @@ pub(crate) struct Cancel {
 /// A 2xx that is repeated until its ACK comes (§13.3.1.4).
 #[derive(Clone, Debug)]
 pub(crate) struct Unacknowledged {
+    /// Its server transaction, which lives as long as the 2xx is repeated.
+    pub transaction: u64,
     pub cseq: u32,
     pub bytes: Bytes,
-    pub peer: Peer,
     pub again: Time,
     pub pause: Duration,
     pub give_up: Time,

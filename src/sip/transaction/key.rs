@@ -57,6 +57,11 @@ impl ClientKey {
         ClientKey { branch: branch.to_owned(), method: method.clone() }
     }
 
+    /// Our branch.
+    pub fn branch(&self) -> &str {
+        &self.branch
+    }
+
     /// The transaction that a response answers.
     pub fn of(response: &Response, via: &Via) -> Result<Option<Self>, HeaderError> {
         let method = response.headers.cseq()?.method;

@@ -74,6 +74,9 @@ pub(super) struct Weather {
     pub jitter_ms: u64,
 }
 
+/// When it arrives, its number, at whom, what, and whether over TCP.
+type Packet = (Time, u64, usize, Vec<u8>, bool);
+
 /// Two agents and what is between them.
 pub(super) struct Net {
     pub agents: [UserAgent; 2],
@@ -85,7 +88,7 @@ pub(super) struct Net {
     /// Lose what this says, by first line.
     pub lose_lines: Vec<(String, usize)>,
     pub sent: usize,
-    on_the_way: BinaryHeap<Reverse<(Time, u64, usize, Vec<u8>, bool)>>,
+    on_the_way: BinaryHeap<Reverse<Packet>>,
     count: u64,
     pub incoming: [Vec<Invitation>; 2],
     pub events: [Vec<(LegId, LegEvent)>; 2],

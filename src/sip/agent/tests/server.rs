@@ -337,6 +337,19 @@ fn a_response_finds_another_way_when_its_connection_is_gone() {
 }
 
 #[test]
+fn a_repeated_2xx_finds_another_way_too() {
+    let mut bench = Bench::new();
+    bench.peer.transport = Transport::Tcp;
+    bench.peer.connection = Some(9);
+    let leg = bench.invite("1", "", OFFER).incoming.remove(0).leg;
+    bench.command(leg, LegCommand::Accept { media: media(A) });
+    let (peer, now) = (bench.peer, bench.now);
+    bench.agent.transport_lost(&peer, now);
+    let done = bench.wait(Duration::from_millis(600));
+    assert_eq!((done.statuses(), done.responses[0].0.connection), (vec![200], None));
+}
+
+#[test]
 fn timelines_show_no_credentials() {
     let mut bench = Bench::new();
     let done = bench.invite("1", "authorization: Digest username=\"u\",\r\n response=\"secret\"\r\nX-Y: z\r\n", OFFER);

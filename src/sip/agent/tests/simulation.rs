@@ -3,7 +3,7 @@
 
 use super::*;
 
-fn storm(seed: u64) {
+fn storm(seed: u64) -> Vec<&'static str> {
     let mut net = Net::new(seed);
     net.weather =
         Weather { loss: net.random.below(250), duplicate: net.random.below(200), jitter_ms: net.random.below(400) };
@@ -62,12 +62,39 @@ fn storm(seed: u64) {
         assert_eq!(net.agents[side].census(), Census::default(), "seed {seed} {:#?}", net.log);
         assert_eq!(net.agents[side].deadline(), None, "seed {seed}");
     }
+    // What came about in it.
+    let seen = |name, found| if found { vec![name] } else { Vec::new() };
+    [
+        seen("confirmed", net.has(A, |e| *e == LegEvent::Confirmed)),
+        seen("changed", net.has(B, |e| matches!(e, LegEvent::MediaChanged { .. }))),
+        seen("cancelled", net.has(B, |e| matches!(e, LegEvent::Cancelled { .. }))),
+        seen("failed", net.has(A, |e| matches!(e, LegEvent::Failed { .. }))),
+        seen("glare", net.lines(A, "SIP/2.0 491") > 0),
+        seen("info", net.has(B, |e| matches!(e, LegEvent::Info { .. }))),
+        seen("repeated", net.lines(A, "SIP/2.0 200") > 3),
+    ]
+    .concat()
 }
 
 #[test]
 fn a_thousand_storms_end_in_peace() {
+    let mut seen: std::collections::BTreeMap<&str, u32> = Default::default();
     for seed in 0..1000 {
-        storm(seed);
+        for name in storm(seed) {
+            *seen.entry(name).or_default() += 1;
+        }
+    }
+    // A simulation in which nothing happens proves nothing.
+    for (name, least) in [
+        ("confirmed", 300),
+        ("changed", 50),
+        ("cancelled", 50),
+        ("failed", 50),
+        ("glare", 3),
+        ("info", 50),
+        ("repeated", 50),
+    ] {
+        assert!(seen.get(name).copied().unwrap_or(0) >= least, "{name} in {seen:?}");
     }
 }
 
