@@ -370,7 +370,7 @@ pub struct PromptStored {
 }
 
 /// A call as operators see it, running or over. Times are RFC 3339 in UTC.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallRecord {
     /// The call connection id.
