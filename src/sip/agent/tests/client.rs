@@ -88,6 +88,8 @@ fn a_fork_that_answers_second_gets_ack_and_bye() {
     }
     let again = bench.reply(&invite, 200, "two", "Contact: <sip:bob@198.51.100.2:5062>", OFFER);
     assert_eq!(again.methods(), ["ACK"], "one BYE is enough");
+    let first = bench.reply(&invite, 200, "one", CONTACT, OFFER);
+    assert_eq!((first.methods(), first.events.len()), (vec!["ACK".to_owned()], 0), "and the call itself stands");
     assert!(
         bench.command(leg, LegCommand::Hangup { reason: None }).request("BYE").headers.to().unwrap().tag()
             == Some("one")
@@ -211,6 +213,7 @@ fn an_answer_that_crosses_the_cancel_is_hung_up_on() {
     let cancel = done.request("CANCEL").clone();
     assert_eq!(cancel.headers.top_via().unwrap().branch(), invite.headers.top_via().unwrap().branch());
     assert_eq!(cancel.headers.cseq().unwrap().number, 1);
+    assert!(bench.reply(&invite, 180, "t", CONTACT, "").requests.is_empty(), "one CANCEL is enough");
     assert_eq!(done.events, [LegEvent::Ended { by: Side::Local, cause: EndCause::Cancelled, reason: None }]);
     let done = bench.reply(&invite, 200, "t", CONTACT, OFFER);
     assert_eq!((done.methods(), done.events.len()), (vec!["ACK".to_owned(), "BYE".to_owned()], 0));
