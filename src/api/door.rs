@@ -82,8 +82,11 @@ async fn serve(api: Arc<Api>, scheme: Scheme, parts: Parts, body: Body) -> Resul
         None
     };
     let (run, now) = (endpoint.run, (api.clock)());
+    let place = Arc::clone(&api.places).try_acquire_owned();
+    let place = place.map_err(|_| Problem::unavailable("too many requests are at work"))?;
     // A task of its own: a client that hangs up does not leave things half done, and a panic stays in there.
     let work = async move {
+        let _place = place;
         let act = async { run(Arc::clone(&api), request).await.unwrap_or_else(Answer::from) };
         match identity {
             Some(identity) => api.repeatability.once(api.calls.as_ref(), identity, now, act).await,

@@ -29,13 +29,16 @@ pub(super) enum Guard {
     Signature,
 }
 
+/// The schemas that the OpenAPI document names.
+pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
+
 /// What a body looks like.
 #[derive(Clone, Copy)]
 pub(super) enum Shape {
     /// JSON of a named schema.
-    Json(fn(&mut Vec<(String, RefOr<Schema>)>) -> String),
+    Json(fn(&mut Schemas) -> String),
     /// A page of a list of it: `{"value":[…],"nextLink"?}`.
-    List(fn(&mut Vec<(String, RefOr<Schema>)>) -> String),
+    List(fn(&mut Schemas) -> String),
     /// JSON, any object.
     Object,
     /// Bytes of a media type.
@@ -45,7 +48,7 @@ pub(super) enum Shape {
 }
 
 /// The schema of a type, registered with all that it refers to.
-pub(super) fn schema<T: ToSchema>(into: &mut Vec<(String, RefOr<Schema>)>) -> String {
+pub(super) fn schema<T: ToSchema>(into: &mut Schemas) -> String {
     let name = T::name().into_owned();
     T::schemas(into);
     into.push((name.clone(), T::schema()));

@@ -25,6 +25,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use self::auth::AccessKeys;
 use self::endpoint::Endpoint;
@@ -43,8 +44,13 @@ pub struct Api {
     clock: Clock,
     endpoints: Vec<Endpoint>,
     repeatability: Repeatability,
+    /// A place for each operation at work, whether or not its client still waits.
+    places: Arc<Semaphore>,
     openapi: OnceLock<Bytes>,
 }
+
+/// The most operations at work; one more is told 503.
+const MAX_AT_WORK: usize = 4096;
 
 /// How a listener is reached, for links back to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +73,8 @@ impl Api {
         endpoints.extend(admin::endpoints());
         endpoints.extend(health::endpoints());
         let (repeatability, openapi) = (Repeatability::default(), OnceLock::new());
-        Arc::new(Api { calls, administration, keys, clock, endpoints, repeatability, openapi })
+        let places = Arc::new(Semaphore::new(MAX_AT_WORK));
+        Arc::new(Api { calls, administration, keys, clock, endpoints, repeatability, places, openapi })
     }
 
     /// The router for a listener.

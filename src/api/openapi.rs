@@ -8,18 +8,14 @@ use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, Content, InfoBuilder, OpenApi, OpenApiBuilder, Paths, Ref, RefOr, Required, ResponseBuilder,
-    Schema,
+    ComponentsBuilder, Content, InfoBuilder, OpenApi, OpenApiBuilder, Paths, Ref, Required, ResponseBuilder,
 };
 
-use super::endpoint::{Endpoint, Guard, Shape};
+use super::endpoint::{Endpoint, Guard, Schemas, Shape};
 use super::problem::ErrorResponse;
 
 const BEARER: &str = "accessKey";
 const SIGNATURE: &str = "hmacSha256";
-
-/// The schemas that are named so far.
-type Schemas = Vec<(String, RefOr<Schema>)>;
 
 /// The document for these rows.
 pub(super) fn document(endpoints: &[Endpoint]) -> OpenApi {

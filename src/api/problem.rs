@@ -37,8 +37,8 @@ pub struct ErrorBody {
 pub(super) struct Problem {
     /// HTTP status.
     pub status: StatusCode,
-    /// What the body says.
-    pub body: ErrorBody,
+    /// What the body says. Boxed: errors travel in every `Result` of this room.
+    pub body: Box<ErrorBody>,
     /// `Allow`, `Retry-After`, `WWW-Authenticate`.
     pub headers: Vec<(header::HeaderName, HeaderValue)>,
 }
@@ -62,7 +62,7 @@ pub(super) mod code {
 impl Problem {
     pub fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Self {
         let body = ErrorBody { code: code.into(), message: message.into(), target: None, details: Vec::new() };
-        Problem { status, body, headers: Vec::new() }
+        Problem { status, body: Box::new(body), headers: Vec::new() }
     }
 
     pub fn target(mut self, field: impl Into<String>) -> Self {
@@ -108,7 +108,7 @@ impl Problem {
 
 impl From<Problem> for Answer {
     fn from(problem: Problem) -> Answer {
-        let mut answer = Answer::json(problem.status, &ErrorResponse { error: problem.body });
+        let mut answer = Answer::json(problem.status, &ErrorResponse { error: *problem.body });
         let mut headers = HeaderMap::new();
         for (name, value) in problem.headers {
             headers.append(name, value);

@@ -83,7 +83,7 @@ impl Repeatability {
             let landed = match self.role(&identity)? {
                 Role::Lead(landed) => landed,
                 Role::Follow(mut landed) => match landed.wait_for(Option::is_some).await {
-                    Ok(answer) => return Ok(answer.clone().map_or_else(|| lost().into(), |answer| answer)),
+                    Ok(answer) => return Ok(answer.clone().unwrap_or_else(|| lost().into())),
                     Err(_nothing_happened) => continue,
                 },
             };

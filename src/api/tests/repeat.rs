@@ -88,9 +88,13 @@ async fn a_client_that_hangs_up_leaves_nothing_half_done() {
     }
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
+    assert_eq!(client.api.places.available_permits(), crate::api::MAX_AT_WORK - 1, "still at work");
     client.fake.open.notify_one();
     let again = client.signed_with(Method::POST, CREATE, BODY, &[ID]).await;
     assert_eq!((again.status, client.fake.created().len()), (201, 1));
+    while client.api.places.available_permits() < crate::api::MAX_AT_WORK {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
