@@ -271,20 +271,6 @@ fn glare_is_settled_by_waiting() {
 }
 
 #[test]
-fn a_refused_reoffer_fixes_no_payload_numbers() {
-    let mut net = Net::new(1);
-    let (a, _) = net.call(Transport::Udp);
-    let before = net.agents[A].legs[&a].sdp.clone();
-    net.lose_lines = vec![("INVITE".into(), 1000)];
-    net.command(A, a, LegCommand::Reoffer { media: LocalMedia { codecs: vec![Codec::Pcma], ..media(A) } });
-    net.ms(33_000);
-    assert!(net.has(A, |e| matches!(e, LegEvent::ReofferFailed { status: 408 })));
-    let mut after = net.agents[A].legs[&a].sdp.clone();
-    after.roll_back(&before);
-    assert_eq!(after, net.agents[A].legs[&a].sdp, "it had been rolled back");
-}
-
-#[test]
 fn a_peer_that_has_forgotten_the_call_ends_it() {
     let mut net = Net::new(1);
     let (a, _) = net.call(Transport::Udp);

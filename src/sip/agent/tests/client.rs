@@ -282,6 +282,23 @@ fn a_refused_reoffer_leaves_the_call_as_it_was() {
 }
 
 #[test]
+fn a_refused_reoffer_fixes_no_payload_numbers() {
+    let mut bench = Bench::new();
+    let plain = OFFER.replace(" 0 101", " 0").replace("a=rtpmap:101 telephone-event/8000\r\n", "");
+    let leg = bench.invite("1", "", &plain).incoming.remove(0).leg;
+    let done = bench.command(leg, LegCommand::Accept { media: media(A) });
+    let tag = done.response(200).headers.to().unwrap().tag().unwrap().to_owned();
+    bench.receive(&bench.request("ACK", "1", &tag, 1, "", ""));
+    let before = bench.agent.legs[&leg].sdp.clone();
+    let reinvite = bench.command(leg, LegCommand::Reoffer { media: media(A) }).request("INVITE").clone();
+    bench.reply(&reinvite, 488, "", "", "");
+    let after = bench.agent.legs[&leg].sdp.clone();
+    let mut rolled_back = after.clone();
+    rolled_back.roll_back(&before);
+    assert_eq!(after, rolled_back);
+}
+
+#[test]
 fn responses_that_are_not_ours_are_dropped() {
     let mut bench = Bench::new();
     let (_, invite) = placed(&mut bench, |_| ());
