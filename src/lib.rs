@@ -14,7 +14,7 @@
 //! - [`prompt`]: audio by name or URL, decoded once for all calls.
 //! - [`api`]: the ACS wire and `/v1`. [`events`]: delivery of events. [`store`]: the database.
 //! - [`engine`]: where clock, randomness, sockets, threads and store meet the pure rooms.
-//! - [`phone`]: a built-in SIP phone. [`cli`], [`config`]: the command line and every setting.
+//! - [`phone`]: a built-in SIP phone. [`clock`], [`cli`], [`config`]: the command line and every setting.
 //!
 //! Dependencies point one way: `engine → api, events, store, transport, worker → call → sip, media, rules, flow → rtp,
 //! dtmf → plain types`.
@@ -22,6 +22,7 @@
 pub mod api;
 pub mod call;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod dtmf;
 pub mod engine;

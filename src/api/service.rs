@@ -205,6 +205,9 @@ pub trait Administration: Send + Sync + 'static {
     /// Every rule with its first failing condition for a would-be call, and the one that wins.
     fn explain(&self, would_be_call: Value) -> Pending<'_, Value, AdminError>;
 
+    /// Somebody visited a subscription's validation URL with this code.
+    fn validate_subscription<'a>(&'a self, name: &'a str, code: &'a str) -> Pending<'a, (), AdminError>;
+
     /// All prompts, by name.
     fn prompts(&self, page: Page) -> Pending<'_, Listing<Prompt>, AdminError>;
     /// A prompt's audio, as it was put.

@@ -98,6 +98,13 @@ impl Administration for Engine {
         })
     }
 
+    fn validate_subscription<'a>(&'a self, name: &'a str, code: &'a str) -> Pending<'a, (), AdminError> {
+        Box::pin(async move {
+            let _one_at_a_time = self.hub.changes.lock().await;
+            super::subscriptions::confirm(&self.hub, name, code).await
+        })
+    }
+
     fn prompts(&self, page: Page) -> Pending<'_, Listing<Prompt>, AdminError> {
         Box::pin(async move {
             let all = self.hub.prompts.list().await?;
@@ -209,13 +216,6 @@ impl Administration for Engine {
 }
 
 impl Engine {
-    pub fn validate_subscription<'a>(&'a self, name: &'a str, code: &'a str) -> Pending<'a, (), AdminError> {
-        Box::pin(async move {
-            let _one_at_a_time = self.hub.changes.lock().await;
-            super::subscriptions::confirm(&self.hub, name, code).await
-        })
-    }
-
     async fn of_running<T>(&self, id: &str, question: impl FnOnce(oneshot::Sender<T>) -> CallMessage) -> Option<T> {
         let inbox = self.hub.calls.get(id)?;
         let (reply, answer) = oneshot::channel();

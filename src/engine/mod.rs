@@ -13,7 +13,6 @@
 mod administration;
 mod archive;
 mod calls;
-mod clock;
 mod data_dir;
 mod deliveries;
 mod incoming;
@@ -38,11 +37,11 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-pub use clock::Clock;
 pub use data_dir::{DataDir, DataDirError, Secrets};
 pub use start::{Listeners, StartError, entropy};
 
 use crate::call::CallSettings;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::{IncomingContextKey, Outbox};
 use crate::media::MediaPlane;

@@ -14,13 +14,14 @@ use tokio::sync::mpsc;
 use super::data_dir::{DataDir, DataDirError};
 use super::running_call::CallMessage;
 use super::signalling::{QUEUE, Signal, Signalling};
-use super::{Clock, Engine, Hub, archive, deliveries};
+use super::{Engine, Hub, archive, deliveries};
 use crate::api::server::{Handle, Limits, serve_http, serve_https};
 use crate::api::tls::{TlsError, TlsFiles, load_or_create};
 use crate::api::auth::{AccessKeys, BadAccessKey};
 use crate::api::service::{Administration, Calls};
 use crate::api::{Api, Scheme};
 use crate::call::CallSettings;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::{IncomingContextKey, Outbox, OutboxSettings, webhook_client};
 use crate::media::{MediaConfig, MediaPlane};
@@ -301,7 +302,7 @@ fn start_media(
         in_band: config.in_band_dtmf,
         // One leg a call today; as many again may be on their way out.
         max_legs: config.max_calls * 2,
-        clock: clock.for_media(),
+        clock: clock,
     };
     let sink = move |event| {
         if signals.try_send(Signal::Media(event)).is_err() {

@@ -25,7 +25,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use clip::Clip;
-pub use worker::{Clock, CounterValues, EventSink, MediaConfig, MediaError, MediaPlane};
+pub use worker::{CounterValues, EventSink, MediaConfig, MediaError, MediaPlane};
 
 use crate::dtmf::{Digit, Report};
 pub use crate::rtp::statistics::StreamStatistics;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 pub use ears::{find, write_wav};
 
 use crate::dtmf::{Digit, Way};
-use crate::engine::Clock;
+use crate::clock::Clock;
 use crate::media::{Clip, MediaConfig, MediaPlane};
 use crate::random::Random;
 use crate::session::Codec;
@@ -112,7 +112,7 @@ impl Phone {
                 rtp_timeout: Duration::ZERO,
                 in_band: true,
                 max_legs: 8,
-                clock: clock.for_media(),
+                clock: clock,
             },
             random.fork(),
             // A phone that is not read from loses events, as a phone nobody looks at does.

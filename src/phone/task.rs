@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{EARS, PhoneEvent, Wish};
 use crate::dtmf::{Digit, Phase, ToneGenerator, Way};
-use crate::engine::Clock;
+use crate::clock::Clock;
 use crate::media::{Clip, MediaCommand, MediaEvent, MediaPlane, PlayId};
 use crate::session::{Codec, Direction, LegId, LocalMedia};
 use crate::sip::agent::{AgentOutput, UserAgent};

@@ -6,6 +6,7 @@ mod documents;
 mod explain;
 mod prompts;
 pub(super) mod schemas;
+mod validate;
 
 use super::endpoint::Endpoint;
 use super::problem::Problem;
@@ -14,6 +15,7 @@ use super::problem::Problem;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut all = documents::endpoints();
     all.push(explain::endpoint());
+    all.push(validate::endpoint());
     all.extend(prompts::endpoints());
     all.extend(calls::endpoints());
     all

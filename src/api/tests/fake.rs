@@ -234,6 +234,15 @@ impl Administration for Fake {
         Box::pin(async move { Ok(json!({ "rule": null, "to": would_be_call["to"] })) })
     }
 
+    fn validate_subscription<'a>(&'a self, name: &'a str, code: &'a str) -> Pending<'a, (), AdminError> {
+        Box::pin(async move {
+            match (name, code) {
+                ("my-app", "right") => Ok(()),
+                _ => Err(AdminError::NotFound(format!("subscription {name} with this code"))),
+            }
+        })
+    }
+
     fn prompts(&self, page: Page) -> Pending<'_, Listing<Prompt>, AdminError> {
         Box::pin(async move {
             let all: Vec<_> = self.prompts.lock().unwrap().iter().map(|(name, audio)| prompt(name, audio)).collect();

@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use super::{MediaCommand, MediaEvent};
+use crate::clock::Clock;
 use crate::random::Random;
-use crate::time::Time;
 use ports::Ports;
 
 /// Commands waiting for one thread; more are refused with [`MediaError::Busy`].
@@ -59,31 +59,6 @@ impl Default for MediaConfig {
             max_legs: 20_000,
             clock: Clock::start(),
         }
-    }
-}
-
-/// A monotonic clock anchored to the wall clock once.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    instant: Instant,
-    time: Time,
-}
-
-impl Clock {
-    /// Anchored now.
-    pub fn start() -> Self {
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Clock { instant: Instant::now(), time: Time::EPOCH + wall }
-    }
-
-    /// Anchored where the engine anchored its own: `time` was at `instant`.
-    pub fn anchored(instant: Instant, time: Time) -> Self {
-        Clock { instant, time }
-    }
-
-    /// The moment.
-    pub fn now(&self) -> Time {
-        self.time + self.instant.elapsed()
     }
 }
 

@@ -1,4 +1,5 @@
-//! The one clock: a monotonic reading anchored to the wall clock at start.
+//! The one clock: a monotonic reading anchored to the wall clock at start. Only shells have it; pure rooms get
+//! [`Time`] with each input.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,11 +17,6 @@ impl Clock {
     pub fn start() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Clock { anchor: Instant::now(), anchored_at: Time::EPOCH + since_epoch }
-    }
-
-    /// The same clock, for the media threads.
-    pub fn for_media(&self) -> crate::media::worker::Clock {
-        crate::media::worker::Clock::anchored(self.anchor, self.anchored_at)
     }
 
     /// Now.
