@@ -81,7 +81,8 @@ fn read_config(given: &[&ArgMatches]) -> Result<Config, ConfigError> {
         }
     }
     values.offer_environment(environment);
-    let named = flag(CONFIG_FILE).or_else(|| environment("STROWGER_CONFIG").filter(|v| !v.is_empty())).map(PathBuf::from);
+    let named =
+        flag(CONFIG_FILE).or_else(|| environment("STROWGER_CONFIG").filter(|v| !v.is_empty())).map(PathBuf::from);
     match named {
         Some(file) => values.offer_file(&file)?,
         None => {

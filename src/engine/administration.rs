@@ -242,8 +242,7 @@ impl Engine {
     }
 
     async fn put_trunk(&self, name: &str, document: Value, existing: Existing) -> Result<Stored, AdminError> {
-        let mut trunk: Trunk =
-            serde_json::from_value(document).map_err(|error| invalid("body", error.to_string()))?;
+        let mut trunk: Trunk = serde_json::from_value(document).map_err(|error| invalid("body", error.to_string()))?;
         check_trunk(&trunk)?;
         let before = self.hub.store.trunk(name).await?;
         match (&before, existing) {

@@ -69,8 +69,9 @@ pub async fn route(hub: &Hub, target: &Party) -> Result<Route, CallError> {
     let bad = |problem: String| CallError::BadArgument { field: "targets".into(), problem };
     match target {
         Party::Sip(address) => {
-            let uri = Uri::parse(address.as_bytes())
-                .map_err(|error| bad(format!("{address:?} is not a SIP address ({error}); write sip:user@host:port")))?;
+            let uri = Uri::parse(address.as_bytes()).map_err(|error| {
+                bad(format!("{address:?} is not a SIP address ({error}); write sip:user@host:port"))
+            })?;
             let (destination, transport) = next_hop(hub, &uri, address).await?;
             let from_host = hub.advertised.to_string();
             Ok(Route { target: address.clone(), destination, transport, credentials: None, trunk: None, from_host })
@@ -87,10 +88,10 @@ pub async fn route(hub: &Hub, target: &Party) -> Result<Route, CallError> {
             if transport != Transport::Udp {
                 target = target.with_param("transport", Some(transport.uri_name()));
             }
-            let credentials = trunk.username.clone().map(|user| Credentials {
-                user,
-                password: trunk.password.clone().unwrap_or_default(),
-            });
+            let credentials = trunk
+                .username
+                .clone()
+                .map(|user| Credentials { user, password: trunk.password.clone().unwrap_or_default() });
             Ok(Route {
                 target: target.to_string(),
                 destination,

@@ -171,7 +171,8 @@ impl RunningCall {
     async fn run(mut self, mut inbox: mpsc::Receiver<CallMessage>) {
         self.carry_out();
         while !self.guard.ended {
-            let deadline = [self.call.deadline(), self.fallback.as_ref().map(|(at, _)| *at)].into_iter().flatten().min();
+            let deadline =
+                [self.call.deadline(), self.fallback.as_ref().map(|(at, _)| *at)].into_iter().flatten().min();
             let alarm = async {
                 match deadline {
                     Some(at) => tokio::time::sleep_until(self.hub.clock.instant(at)).await,

@@ -15,10 +15,10 @@ use super::data_dir::{DataDir, DataDirError};
 use super::running_call::CallMessage;
 use super::signalling::{QUEUE, Signal, Signalling};
 use super::{Engine, Hub, archive, deliveries};
-use crate::api::server::{Handle, Limits, serve_http, serve_https};
-use crate::api::tls::{TlsError, TlsFiles, load_or_create};
 use crate::api::auth::{AccessKeys, BadAccessKey};
+use crate::api::server::{Handle, Limits, serve_http, serve_https};
 use crate::api::service::{Administration, Calls};
+use crate::api::tls::{TlsError, TlsFiles, load_or_create};
 use crate::api::{Api, Scheme};
 use crate::call::CallSettings;
 use crate::clock::Clock;
@@ -119,10 +119,8 @@ impl Engine {
         let time: crate::store::Clock = Arc::new(move || clock.now());
         let store = Store::open(&data_dir.path("strowger.db")).await?;
         let keep_calls = u32::try_from(config.calls_kept).unwrap_or(u32::MAX);
-        let writer = Writer::start(
-            store.clone(),
-            WriterSettings { keep_calls, ..WriterSettings::new(Arc::clone(&time)) },
-        );
+        let writer =
+            Writer::start(store.clone(), WriterSettings { keep_calls, ..WriterSettings::new(Arc::clone(&time)) });
         let client = webhook_client(&[])?;
         let hub_slot: Arc<OnceLock<Weak<Hub>>> = Arc::default();
         let outbox = start_outbox(&config, &store, &writer, &client, time, random.fork(), &hub_slot).await?;
@@ -341,12 +339,8 @@ fn call_settings(config: &Config, listeners: &Listeners) -> CallSettings {
 
 fn agent_config(config: &Config, listeners: &Listeners) -> AgentConfig {
     let host = advertised(config, listeners).to_string();
-    let contact = |transport, local: SocketAddr| ContactAddress {
-        transport,
-        local,
-        host: host.clone(),
-        port: local.port(),
-    };
+    let contact =
+        |transport, local: SocketAddr| ContactAddress { transport, local, host: host.clone(), port: local.port() };
     AgentConfig {
         contacts: vec![contact(Transport::Udp, listeners.sip_udp), contact(Transport::Tcp, listeners.sip_tcp)],
         user: "strowger".to_owned(),

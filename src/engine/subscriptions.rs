@@ -42,7 +42,10 @@ pub async fn put(hub: &Hub, name: &str, document: &Value, existing: Existing) ->
     }
     let event_types = wish.event_types.unwrap_or_else(|| vec![INCOMING_CALL.to_owned()]);
     if let Some(odd) = event_types.iter().find(|t| *t != INCOMING_CALL) {
-        return Err(invalid("eventTypes", format!("{odd:?} is not an event type of this release; use {INCOMING_CALL}")));
+        return Err(invalid(
+            "eventTypes",
+            format!("{odd:?} is not an event type of this release; use {INCOMING_CALL}"),
+        ));
     }
     let before = hub.store.subscription(name).await?;
     if before.is_some() && existing == Existing::Keep {

@@ -83,7 +83,9 @@ mod tests {
     fn plays_then_hangs_up() {
         let flow = AnswerFlow::new(caller(), vec!["prompt:welcome".into()], None);
         assert!(matches!(flow.start(), Command::Answer { .. }));
-        assert!(matches!(flow.next(&EventKind::CallConnected), Some(Command::Play(p)) if p.sources == ["prompt:welcome"]));
+        assert!(
+            matches!(flow.next(&EventKind::CallConnected), Some(Command::Play(p)) if p.sources == ["prompt:welcome"])
+        );
         assert_eq!(flow.next(&EventKind::PlayStarted), None);
         assert_eq!(flow.next(&EventKind::PlayCompleted), Some(Command::Terminate));
         assert_eq!(flow.next(&EventKind::CallDisconnected), None);

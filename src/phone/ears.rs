@@ -37,12 +37,8 @@ fn loudest(prompt: &[i16]) -> Option<(usize, &[i16])> {
 
 /// Writes 8 kHz mono samples as a WAV file.
 pub fn write_wav(path: &Path, samples: &[i16]) -> Result<(), hound::Error> {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: 8000,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut writer = hound::WavWriter::create(path, spec)?;
     for sample in samples {
         writer.write_sample(*sample)?;

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 pub use ears::{find, write_wav};
 
-use crate::dtmf::{Digit, Way};
 use crate::clock::Clock;
+use crate::dtmf::{Digit, Way};
 use crate::media::{Clip, MediaConfig, MediaPlane};
 use crate::random::Random;
 use crate::session::Codec;
@@ -90,10 +90,7 @@ impl Phone {
         };
         let agent = UserAgent::new(
             AgentConfig {
-                contacts: vec![
-                    contact(Transport::Udp, address),
-                    contact(Transport::Tcp, transports.tcp_address()),
-                ],
+                contacts: vec![contact(Transport::Udp, address), contact(Transport::Tcp, transports.tcp_address())],
                 user: "phone".to_owned(),
                 product: concat!("strowger-phone/", env!("CARGO_PKG_VERSION")).to_owned(),
                 codecs: vec![Codec::Pcmu, Codec::Pcma],

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{EARS, PhoneEvent, Wish};
-use crate::dtmf::{Digit, Phase, ToneGenerator, Way};
 use crate::clock::Clock;
+use crate::dtmf::{Digit, Phase, ToneGenerator, Way};
 use crate::media::{Clip, MediaCommand, MediaEvent, MediaPlane, PlayId};
 use crate::session::{Codec, Direction, LegId, LocalMedia};
 use crate::sip::agent::{AgentOutput, UserAgent};

@@ -3,6 +3,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
 
 use super::*;
 use crate::dtmf::{Digit, Phase, Way};

@@ -1,0 +1,1 @@
+//! Attacks from outside, and what the engine owes everybody else meanwhile.

@@ -1,0 +1,8 @@
+//! All tests that look at the engine from outside, as one binary.
+
+mod abuse;
+mod architecture;
+mod operation;
+mod peers;
+mod sim;
+mod support;

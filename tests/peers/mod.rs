@@ -1,0 +1,5 @@
+//! Real peers on loopback: SIPp, the official SDKs, real audio. `tests/run.sh` installs what they need; a test whose
+//! tool is missing fails and says so.
+
+mod sdk;
+mod sipp;

@@ -1,0 +1,1 @@
+//! The official Azure SDKs, unmodified, against the engine.

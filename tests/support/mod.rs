@@ -1,0 +1,12 @@
+//! What tests share: a running engine, a client of its REST API, a webhook.
+
+mod engine;
+mod webhook;
+
+pub use engine::Engine;
+pub use webhook::Webhook;
+
+use std::time::Duration;
+
+/// The longest that anything is waited for. Only a broken engine, or a machine that froze for long, reaches it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
