@@ -25,7 +25,9 @@ impl Engine {
     pub fn start(flags: &[&str]) -> Engine {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data = folder.path().join("data");
-        Engine { _folder: Some(folder), ..Engine::start_in(&data, flags) }
+        let mut engine = Engine::start_in(&data, flags);
+        engine._folder = Some(folder);
+        engine
     }
 
     /// Starts one on this data directory, which stays.
