@@ -23,22 +23,16 @@ pub fn call_of_key(key: &str) -> &str {
     key.split(SEPARATOR).next().unwrap_or(key)
 }
 
-/// Puts a call's event on its way; the result is for the timeline.
-pub fn post_callback(hub: &Hub, url: String, call: &CallNames<'_>, event: &Event) -> TimelineEntry {
+/// Puts a call's event on its way. An error is for the timeline; that the event happened is there already.
+pub fn post_callback(hub: &Hub, url: String, call: &CallNames<'_>, event: &Event) -> Result<(), TimelineEntry> {
     let (kind, event_id, now) = (event_type(&event.kind), hub.random_uuid(), hub.clock.now());
     let body = cloud_events(event, call, event_id, now);
-    let detail = body.to_string();
     let posted = hub.outbox.post(OutgoingEvent::callback(call.call_connection_id, event_id, kind, url, body));
-    let short = kind.rsplit('.').next().unwrap_or(kind);
-    let text = match &posted {
-        Ok(_) => format!("{short} {}/{}", event.outcome.code, event.outcome.sub_code),
-        Err(error) => {
-            count(&hub.metrics.failures, "event not taken");
-            tracing::error!(%error, kind, "an event was not taken for delivery");
-            format!("{short} was not taken for delivery: {error}")
-        }
-    };
-    TimelineEntry::new(now, Topic::Event, text).with_detail(detail)
+    posted.map(|_| ()).map_err(|error| {
+        count(&hub.metrics.failures, "event not taken");
+        tracing::error!(%error, kind, "an event was not taken for delivery");
+        TimelineEntry::new(now, Topic::Delivery, format!("{kind} was not taken for delivery: {error}"))
+    })
 }
 
 /// Tells a subscription of an incoming call, or says why that cannot be done.

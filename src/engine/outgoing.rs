@@ -3,10 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Hub;
-use super::running_call::About;
+use super::running_call::{About, CallMessage};
 use super::signalling::Signal;
 use crate::api::service::CallError;
-use crate::call::{Party, Place};
+use crate::call::{Party, Place, TimelineEntry, Topic};
 use crate::session::LegId;
 use crate::sip::leg::{Credentials, LegEvent, OutgoingInvite, Party as SipParty};
 use crate::sip::message::{Host, Uri};
@@ -143,13 +143,14 @@ async fn resolve(uri: &Uri) -> Result<Vec<SocketAddr>, String> {
     found.map(Iterator::collect).map_err(|error| format!("{host} cannot be found: {error}"))
 }
 
-/// Sends the INVITE of a call that has its port.
-pub fn place(hub: &Hub, about: &About, place: Place) {
+/// Sends the INVITE of a call that has its port; which way it goes is for the timeline.
+pub fn place(hub: &Hub, about: &About, place: Place) -> TimelineEntry {
     let leg: LegId = place.leg;
+    let now = hub.clock.now();
     let Some(route) = &about.route else {
         let event = LegEvent::Failed { status: 500, phrase: "No Route".into(), reason: None, local: true };
-        hub.calls.tell(hub, &about.id, super::running_call::CallMessage::Leg(event));
-        return;
+        hub.calls.tell(hub, &about.id, CallMessage::Leg(event));
+        return TimelineEntry::new(now, Topic::Signalling, "there is no route to the target");
     };
     let user = match &place.from {
         Some(Party::Phone(number)) => number.clone(),
@@ -178,4 +179,6 @@ pub fn place(hub: &Hub, about: &About, place: Place) {
             ring_timeout: place.ring_timeout,
         }),
     ));
+    let way = route.trunk.as_ref().map_or_else(|| "directly".to_owned(), |trunk| format!("by trunk {trunk}"));
+    TimelineEntry::new(now, Topic::Signalling, format!("called {way}, {} {}", route.transport, route.destination))
 }

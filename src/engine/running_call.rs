@@ -317,7 +317,10 @@ impl RunningCall {
                 self.placed = true;
                 self.hub.signal(Signal::Command(leg, command));
             }
-            Output::Place(place) => super::outgoing::place(&self.hub, &self.about, *place),
+            Output::Place(place) => {
+                let entry = super::outgoing::place(&self.hub, &self.about, *place);
+                self.note(entry);
+            }
             Output::Media(command) => self.media(command),
             Output::Load { load, sources } => self.load(load, sources),
             Output::Event(event) => self.tell(*event),
@@ -382,8 +385,9 @@ impl RunningCall {
                     api_version: &terms.api_version,
                 };
                 let url = event.callback.clone().unwrap_or_else(|| terms.callback.clone());
-                let entry = super::deliveries::post_callback(&self.hub, url, &names, &event);
-                self.note(entry);
+                if let Err(problem) = super::deliveries::post_callback(&self.hub, url, &names, &event) {
+                    self.note(problem);
+                }
             }
         }
     }
@@ -391,8 +395,8 @@ impl RunningCall {
     fn note(&mut self, entry: TimelineEntry) {
         tracing::debug!(topic = %entry.topic, "{}", entry.text);
         if entry.topic == Topic::Dtmf {
-            let kind = if entry.text.contains("dropped") { "dropped" } else { "noted" };
-            count(&self.hub.metrics.digits, kind);
+            let word = ["pressed", "dropped", "discarded"].into_iter().find(|word| entry.text.contains(word));
+            count(&self.hub.metrics.digits, word.unwrap_or("other"));
         }
         self.timeline.push(entry);
     }
