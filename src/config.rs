@@ -32,13 +32,19 @@ impl Setting {
 /// The setting that names the file itself: by flag and environment only.
 pub const CONFIG_FILE: &str = "config";
 
-const ADDRESS: &str = "IP:PORT, for example 0.0.0.0:5060; port 0 takes a free one";
+const ADDRESS: &str = "PORT, or IP:PORT to listen elsewhere than `bind` says; port 0 takes a free one";
 
 /// All settings, in the order the help and the README show them.
 pub const SETTINGS: &[Setting] = &[
-    Setting { name: "http", default: "127.0.0.1:8080", allowed: ADDRESS, help: "Where the REST API listens, plain" },
-    Setting { name: "https", default: "127.0.0.1:8443", allowed: ADDRESS, help: "Where the REST API listens with TLS" },
-    Setting { name: "sip", default: "127.0.0.1:5060", allowed: ADDRESS, help: "Where SIP listens, UDP and TCP" },
+    Setting {
+        name: "bind",
+        default: "127.0.0.1",
+        allowed: "an IP address of this machine; 0.0.0.0 for all",
+        help: "The address that everything listens on: loopback, until this says otherwise",
+    },
+    Setting { name: "http", default: "8080", allowed: ADDRESS, help: "Where the REST API listens, plain" },
+    Setting { name: "https", default: "8443", allowed: ADDRESS, help: "Where the REST API listens with TLS" },
+    Setting { name: "sip", default: "5060", allowed: ADDRESS, help: "Where SIP listens, UDP and TCP" },
     Setting {
         name: "rtp-ports",
         default: "20000-29999",
@@ -309,14 +315,15 @@ impl Config {
     /// Reads every setting; the first wrong one is the error.
     pub fn from_values(values: &Values) -> Result<Config, ConfigError> {
         let seconds = |name, low, high| values.parse(name, number(low, high)).map(Duration::from_secs);
+        let bind = values.parse("bind", |text| text.parse().map_err(|_| "this is not an IP address".to_owned()))?;
         let media_threads = match values.parse("media-threads", number(0, 64))? {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n as usize,
         };
         Ok(Config {
-            http: values.parse("http", address)?,
-            https: values.parse("https", address)?,
-            sip: values.parse("sip", address)?,
+            http: values.parse("http", address(bind))?,
+            https: values.parse("https", address(bind))?,
+            sip: values.parse("sip", address(bind))?,
             rtp_ports: values.parse("rtp-ports", port_range)?,
             advertise: values.parse("advertise", optional_ip)?,
             data_dir: values.parse("data-dir", folder)?,
@@ -345,8 +352,11 @@ impl Config {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "this is not IP:PORT".to_owned())
+fn address(bind: IpAddr) -> impl Fn(&str) -> Result<SocketAddr, String> {
+    move |text| match text.parse::<u16>() {
+        Ok(port) => Ok(SocketAddr::new(bind, port)),
+        Err(_) => text.parse().map_err(|_| "this is neither PORT nor IP:PORT".to_owned()),
+    }
 }
 
 fn number(low: u64, high: u64) -> impl Fn(&str) -> Result<u64, String> {
@@ -466,7 +476,9 @@ mod tests {
     #[test]
     fn a_wrong_value_is_refused_with_name_value_origin_and_range() {
         for (name, value) in [
+            ("bind", "localhost"),
             ("http", "localhost:80"),
+            ("https", "70000"),
             ("sip", "127.0.0.1"),
             ("rtp-ports", "30000-20000"),
             ("rtp-ports", "20001-20002"),
@@ -490,6 +502,17 @@ mod tests {
             let allowed = SETTINGS.iter().find(|s| s.name == name).unwrap().allowed;
             assert!(message.contains(name) && message.contains(value) && message.contains(allowed), "{message}");
         }
+    }
+
+    #[test]
+    fn one_setting_takes_everything_off_loopback() {
+        let mut values = Values::default();
+        values.offer("bind", "0.0.0.0".into(), "flag");
+        values.offer("http", "127.0.0.1:8081".into(), "flag");
+        let config = Config::from_values(&values).unwrap();
+        assert_eq!(config.sip, "0.0.0.0:5060".parse().unwrap());
+        assert_eq!(config.https, "0.0.0.0:8443".parse().unwrap());
+        assert_eq!(config.http, "127.0.0.1:8081".parse().unwrap());
     }
 
     #[test]

@@ -59,7 +59,11 @@ impl Default for Metrics {
         let deliveries = family(&mut registry, "event_deliveries", "Delivery attempts of events, by outcome");
         let events_pending = Gauge::default();
         registry.register("events_pending", "Events neither delivered nor given up", events_pending.clone());
-        let digits = family(&mut registry, "digits", "Digits by what became of them: pressed, dropped (a duplicate), discarded (nobody listened)");
+        let digits = family(
+            &mut registry,
+            "digits",
+            "Digits by what became of them: pressed, dropped (a duplicate), discarded (nobody listened)",
+        );
         let prompts = family(&mut registry, "prompt_loads", "Prompt loads, by outcome");
         let failures = family(&mut registry, "failures", "Internal failures, by where");
         let sip_state = gauges(&mut registry, "sip_state", "Live entries of the SIP stack's tables");

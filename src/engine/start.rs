@@ -104,8 +104,6 @@ impl Engine {
         let secrets = data_dir.secrets(&mut random)?;
         let keys = AccessKeys::new(&secrets.access_keys[0], &secrets.access_keys[1])?;
         let files = TlsFiles { ca: data_dir.path("ca.pem"), private: data_dir.path("tls") };
-        let tls = load_or_create(&files, &config.tls_names, clock.now(), &mut random)?;
-
         let http = listen("http", config.http)?;
         let https = listen("https", config.https)?;
         let (transports, inbound) = Transports::bind(TransportConfig::new(config.sip)).await?;
@@ -115,6 +113,13 @@ impl Engine {
             sip_udp: transports.udp_address(),
             sip_tcp: transports.tcp_address(),
         };
+
+        let mut names = config.tls_names.clone();
+        let own = advertised(&config, &listeners).to_string();
+        if !names.contains(&own) {
+            names.push(own);
+        }
+        let tls = load_or_create(&files, &names, clock.now(), &mut random)?;
 
         let time: crate::store::Clock = Arc::new(move || clock.now());
         let store = Store::open(&data_dir.path("strowger.db")).await?;
@@ -147,7 +152,7 @@ impl Engine {
             trunks: Default::default(),
             changes: Default::default(),
             draining: AtomicBool::new(false),
-            own_url: format!("http://{}", listeners.http),
+            own_url: format!("http://{}", reachable(listeners.http, advertised(&config, &listeners))),
             random: Mutex::new(random.fork()),
             config,
         });
@@ -179,7 +184,7 @@ impl Engine {
 
     /// Writes where the engine is, for people and for programs: both files are there only once all listeners accept.
     fn publish(&self) -> Result<(), DataDirError> {
-        let endpoint = format!("https://{}/", self.listeners.https);
+        let endpoint = format!("https://{}/", reachable(self.listeners.https, self.hub.advertised));
         let connection = format!("endpoint={endpoint};accesskey={}\n", self.secrets.access_keys[0]);
         self.data_dir.write("connection-string", &connection, 0o600)?;
         let listeners = serde_json::to_string(&self.listeners).unwrap_or_default();
@@ -240,6 +245,11 @@ fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, Sta
 
 fn address_of(setting: &'static str, listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|cause| StartError::Listen { setting, address: wanted, cause })
+}
+
+/// How a client writes a listener's address: a wildcard is no address to go to.
+fn reachable(listener: SocketAddr, advertised: std::net::IpAddr) -> SocketAddr {
+    if listener.ip().is_unspecified() { SocketAddr::new(advertised, listener.port()) } else { listener }
 }
 
 /// The address for SDP and Contact: the one that is set, else the one that is bound; for a wildcard, loopback's kin
