@@ -44,7 +44,7 @@ use crate::call::CallSettings;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::{IncomingContextKey, Outbox};
-use crate::media::MediaPlane;
+use crate::media::worker::MediaPlane;
 use crate::prompt::Prompts;
 use crate::random::Random;
 use crate::rules::Table;

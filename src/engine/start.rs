@@ -24,7 +24,7 @@ use crate::call::CallSettings;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::{IncomingContextKey, Outbox, OutboxSettings, webhook_client};
-use crate::media::{MediaConfig, MediaPlane};
+use crate::media::worker::{MediaConfig, MediaPlane};
 use crate::prompt::{self, FetchConfig, PromptConfig, Prompts};
 use crate::random::Random;
 use crate::sip::agent::{AgentConfig, AgentLimits, ContactAddress, TimerConfig, UserAgent};

@@ -25,7 +25,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use clip::Clip;
-pub use worker::{CounterValues, EventSink, MediaConfig, MediaError, MediaPlane};
 
 use crate::dtmf::{Digit, Report};
 pub use crate::rtp::statistics::StreamStatistics;

@@ -14,7 +14,8 @@ pub use ears::{find, write_wav};
 
 use crate::clock::Clock;
 use crate::dtmf::{Digit, Way};
-use crate::media::{Clip, MediaConfig, MediaPlane};
+use crate::media::Clip;
+use crate::media::worker::{MediaConfig, MediaPlane};
 use crate::random::Random;
 use crate::session::Codec;
 use crate::sip::agent::{AgentConfig, AgentLimits, ContactAddress, TimerConfig, UserAgent};
