@@ -1,8 +1,12 @@
 //! What tests share: a running engine, a client of its REST API, a webhook.
 
+mod client;
+mod ear;
 mod engine;
 mod webhook;
 
+pub use client::Client;
+pub use ear::Ear;
 pub use engine::Engine;
 pub use webhook::Webhook;
 
