@@ -1,6 +1,7 @@
 //! What an application says to a call. A webhook application, a local flow and a test script all use these;
 //! JSON is translated into them at the API's door.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,42 @@ pub enum Command {
         /// Where this operation's events go instead of the call's own callback address.
         callback: Option<String>,
     },
+}
+
+/// One line for a timeline: what is wished, without contexts and addresses for events.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Command::Answer { .. } => f.write_str("answer"),
+            Command::Reject { reason } => write!(f, "reject ({reason:?})"),
+            Command::Redirect { to } => write!(f, "redirect to {to}"),
+            Command::Leave => f.write_str("leave"),
+            Command::Terminate => f.write_str("terminate"),
+            Command::Play(play) => {
+                let to = play.to.iter().map(Party::as_str).collect::<Vec<_>>().join(", ");
+                let again = if play.repeat { ", again and again" } else { "" };
+                let to = if to.is_empty() { "everybody" } else { &to };
+                write!(f, "play {} to {to}{again}", play.sources.join(", "))
+            }
+            Command::Recognize(recognize) => {
+                match &recognize.input {
+                    RecognizeInput::Dtmf { max_tones, .. } => write!(f, "recognize up to {max_tones} digits")?,
+                    RecognizeInput::Choices(choices) => write!(f, "recognize one of {} choices", choices.len())?,
+                }
+                write!(f, " of {}", recognize.party.as_str())?;
+                if !recognize.sources.is_empty() {
+                    write!(f, " after {}", recognize.sources.join(", "))?;
+                }
+                Ok(())
+            }
+            Command::CancelMedia => f.write_str("cancel all media operations"),
+            Command::StartContinuousDtmf { party, .. } => write!(f, "start continuous DTMF of {}", party.as_str()),
+            Command::StopContinuousDtmf { party, .. } => write!(f, "stop continuous DTMF of {}", party.as_str()),
+            Command::SendTones { party, tones, .. } => {
+                write!(f, "send {} tones to {}", tones.len(), party.as_str())
+            }
+        }
+    }
 }
 
 /// The most tones that one recognition collects or one `SendTones` sends.

@@ -123,7 +123,11 @@ impl Call {
     /// Carries out what an application wishes, or refuses it and changes nothing.
     pub fn command(&mut self, command: Command, now: Time) -> Result<Reply, Refusal> {
         self.expire(now);
-        let wish = name_of(&command);
+        // Nothing follows the end, not even a note.
+        let over = self.state == CallState::Ended;
+        if !over {
+            self.note(now, Topic::Command, command.to_string());
+        }
         let result = match command {
             Command::Answer { context } => self.answer(context, now),
             Command::Reject { reason } => self.reject(reason, now),
@@ -142,11 +146,10 @@ impl Call {
                 self.send_tones(party, tones, context, callback, now)
             }
         };
-        // Nothing follows the end, not even a note.
         if let Err(refusal) = &result
-            && self.state != CallState::Ended
+            && !over
         {
-            self.note(now, Topic::Command, format!("{wish} refused: {refusal}"));
+            self.note(now, Topic::Command, format!("refused: {refusal}"));
         }
         result
     }
@@ -393,21 +396,5 @@ impl Call {
             outcome: ending.outcome,
             statistics: ending.statistics,
         }
-    }
-}
-
-fn name_of(command: &Command) -> &'static str {
-    match command {
-        Command::Answer { .. } => "answer",
-        Command::Reject { .. } => "reject",
-        Command::Redirect { .. } => "redirect",
-        Command::Leave => "leave",
-        Command::Terminate => "terminate",
-        Command::Play(_) => "play",
-        Command::Recognize(_) => "recognize",
-        Command::CancelMedia => "cancel media",
-        Command::StartContinuousDtmf { .. } => "start continuous DTMF",
-        Command::StopContinuousDtmf { .. } => "stop continuous DTMF",
-        Command::SendTones { .. } => "send tones",
     }
 }

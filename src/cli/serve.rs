@@ -1,6 +1,7 @@
 //! `strowger serve`: runs the engine until it is told to stop (SIGTERM, SIGINT).
 
 use std::error::Error;
+use std::io::IsTerminal;
 use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,7 +35,8 @@ pub fn run(config: Config) -> Result<(), Box<dyn Error>> {
 /// Sends log lines to standard error, as the settings want them.
 pub(super) fn start_logging(config: &Config) {
     let filter = tracing_subscriber::EnvFilter::new(&config.log);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     if config.log_json {
         log.json().init();
     } else {

@@ -52,6 +52,11 @@ impl DataDir {
         Ok(DataDir(path))
     }
 
+    /// The directory itself.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// A file or folder in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)

@@ -295,9 +295,8 @@ impl RunningCall {
                 self.output(output);
             } else if let Some(wish) = self.wishes.pop_front() {
                 let now = self.hub.clock.now();
-                if let Err(refusal) = self.command(wish, now) {
-                    self.note(TimelineEntry::new(now, Topic::Command, format!("refused: {refusal}")));
-                }
+                // A refusal is on the timeline; a rule or flow can do nothing about it.
+                let _ = self.command(wish, now);
             } else {
                 return;
             }

@@ -221,7 +221,7 @@ impl Engine {
 
     /// Where its files are.
     pub fn data_dir(&self) -> PathBuf {
-        self.data_dir.path("")
+        self.data_dir.folder().to_owned()
     }
 
     /// The first access key.
