@@ -355,5 +355,5 @@ fn every_command_is_refused_in_every_state_that_is_not_for_it() {
     }
     let mut world = World::incoming();
     assert!(matches!(world.command(Command::Leave), Err(Refusal::WrongState { .. })));
-    assert!(world.noted("leave refused"));
+    assert!(world.noted("leave") && world.noted("refused: "));
 }
