@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use strowger::api::auth::{Signed, sign};
 
-use super::{Engine, PATIENCE};
+use super::{Engine, http_client};
 
 /// Where an application sends its wishes.
 pub struct Client {
@@ -21,7 +21,7 @@ impl Client {
     /// A client of this engine, with its first access key.
     pub fn new(engine: &Engine) -> Client {
         Client {
-            http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("an HTTP client"),
+            http: http_client(),
             host: engine.address("http").to_string(),
             key: engine.key().to_owned(),
         }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::{PATIENCE, http_client};
 
 /// A running engine.
 pub struct Engine {
@@ -50,7 +50,7 @@ impl Engine {
             data: data.to_owned(),
             listeners: serde_json::from_str(&read("listeners.json")).expect("listeners.json"),
             key: read("access-key").lines().next().expect("a key").to_owned(),
-            http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("an HTTP client"),
+            http: http_client(),
             _folder: None,
         }
     }

@@ -6,7 +6,7 @@ mod engine;
 mod webhook;
 
 pub use client::Client;
-pub use ear::Ear;
+pub use ear::{Ear, Packet};
 pub use engine::Engine;
 pub use webhook::Webhook;
 
@@ -14,3 +14,9 @@ use std::time::Duration;
 
 /// The longest that anything is waited for. Only a broken engine, or a machine that froze for long, reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An HTTP client for loopback. reqwest wants to be told which cryptography TLS is to use.
+pub fn http_client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("an HTTP client")
+}
