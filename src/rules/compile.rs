@@ -48,6 +48,8 @@ pub struct CompiledRule {
 struct Text {
     form: TextForm,
     regex: Option<Regex>,
+    /// A bare user such as `100`: the user of a SIP address is compared as well.
+    bare: bool,
 }
 
 /// A condition on a text, `not` counted out.
@@ -273,16 +275,20 @@ impl Text {
         } else {
             None
         };
-        Some(Text { form: TextForm { not: depth % 2 == 1, kind, text }, regex })
+        let bare = kind != Kind::Regex && reading == Reading::Address && !text.contains([':', '@']);
+        Some(Text { form: TextForm { not: depth % 2 == 1, kind, text }, regex, bare })
     }
 
     /// Without `not`.
     fn matches(&self, found: &str) -> bool {
-        match (&self.regex, self.form.kind) {
-            (Some(regex), _) => regex.is_match(beginning(found, MAX_SEARCHED)),
-            (None, Kind::Prefix) => found.starts_with(&self.form.text),
-            (None, _) => found == self.form.text,
+        if let Some(regex) = &self.regex {
+            return regex.is_match(beginning(found, MAX_SEARCHED));
         }
+        let fits = |text: &str| match self.form.kind {
+            Kind::Prefix => text.starts_with(&self.form.text),
+            _ => text == self.form.text,
+        };
+        fits(found) || (self.bare && user(found).is_some_and(fits))
     }
 
     fn holds_for(&self, found: &str) -> bool {
@@ -298,6 +304,11 @@ impl Text {
         };
         format!("{not}{kind} `{}`", self.form.text)
     }
+}
+
+/// The user of `sip:user@host`.
+fn user(found: &str) -> Option<&str> {
+    Some(found.strip_prefix("sip:")?.split_once('@')?.0)
 }
 
 /// The first `most` bytes, or a little less so as not to cut a character.

@@ -9,6 +9,7 @@
 //! separators (`sip:+44(20)7946-0000@carrier;user=phone` and `tel:+44-20-7946-0000` are both `+442079460000`),
 //! `anonymous` for a caller who hides, otherwise `sip:user@host` with the host in lower case and without port,
 //! password, parameters and headers. Texts of `exact` and `prefix` are brought to this form too; a `regex` runs on it.
+//! An `exact` or `prefix` without scheme and host (`100`) is compared with the user of a SIP address as well.
 //!
 //! # Percent
 //! The share is taken by [`share::bucket`], a fixed hash into 10,000 buckets. It does not depend on the rule, so that

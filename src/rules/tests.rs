@@ -99,6 +99,21 @@ fn each_action_says_what_it_stands_for() {
 }
 
 #[test]
+fn an_extension_matches_by_its_user_alone() {
+    let extension = Candidate { to: "sip:1000@192.0.2.7:5060".into(), ..call() };
+    for (matching, expected) in [
+        (json!({"to": {"exact": "1000"}}), true),
+        (json!({"to": {"prefix": "10"}}), true),
+        (json!({"to": {"exact": "100"}}), false),
+        (json!({"to": {"not": {"prefix": "2"}}}), true),
+        (json!({"to": {"exact": "sip:1000@192.0.2.7"}}), true),
+        (json!({"to": {"exact": "sip:1000@elsewhere"}}), false),
+    ] {
+        assert_eq!(failing(matching.clone(), &extension, Time::EPOCH).is_none(), expected, "{matching}");
+    }
+}
+
+#[test]
 fn an_address_matches_exactly_by_prefix_by_regex_and_not() {
     for (matching, taken) in [
         (json!({"to": {"exact": "+442079460000"}}), true),
