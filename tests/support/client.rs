@@ -29,24 +29,29 @@ impl Client {
 
     /// A signed request; status and JSON (null where there is none). A null `body` sends none.
     pub async fn request(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, text) = self.bytes(method, path, body.into_bytes()).await;
+        (status, serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    /// A signed request whose body need not be JSON; status and text.
+    pub async fn bytes(&self, method: &str, path: &str, body: Vec<u8>) -> (u16, String) {
         let separator = if path.contains('?') { '&' } else { '?' };
         let target = format!("{path}{separator}api-version=2026-03-12");
-        let body = if body.is_null() { String::new() } else { body.to_string() };
         let mut headers = HeaderMap::new();
         let mut add = |name: &'static str, value: &str| headers.insert(name, value.parse().expect("a header value"));
         add("x-ms-date", &jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
         add("host", &self.host);
         add("x-ms-content-sha256", &STANDARD.encode(Sha256::digest(&body)));
         add("content-type", "application/json");
-        let signed = Signed { method, target: &target, headers: &headers, body: body.as_bytes() };
+        let signed = Signed { method, target: &target, headers: &headers, body: &body };
         let authorization = sign(&self.key, &signed).expect("a key that signs");
         headers.insert("authorization", authorization.parse().expect("a header value"));
         let url = format!("http://{}{target}", self.host);
         let request = self.http.request(method.parse().expect("a method"), url).headers(headers).body(body);
         let response = request.send().await.expect("an answer");
         let status = response.status().as_u16();
-        let text = response.text().await.expect("a body");
-        (status, serde_json::from_str(&text).unwrap_or_default())
+        (status, response.text().await.expect("a body"))
     }
 
     /// A POST that must be taken; its answer.
