@@ -33,6 +33,8 @@ pub struct Metrics {
     pub sip_tables: SipTables,
     /// The same, for the exposition.
     sip_state: Family<Kind, Gauge>,
+    /// What the SIP sockets count.
+    pub sip_transport: Family<Kind, Gauge>,
     /// What the media plane counts.
     pub media: Family<Kind, Gauge>,
     /// Event deliveries, by outcome.
@@ -67,6 +69,7 @@ impl Default for Metrics {
         let prompts = family(&mut registry, "prompt_loads", "Prompt loads, by outcome");
         let failures = family(&mut registry, "failures", "Internal failures, by where");
         let sip_state = gauges(&mut registry, "sip_state", "Live entries of the SIP stack's tables");
+        let sip_transport = gauges(&mut registry, "sip_transport", "What the SIP sockets count");
         let media = gauges(&mut registry, "media", "What the media plane counts");
         Metrics {
             registry,
@@ -77,6 +80,7 @@ impl Default for Metrics {
             sip,
             sip_tables: SipTables::default(),
             sip_state,
+            sip_transport,
             media,
             deliveries,
             events_pending,

@@ -48,6 +48,7 @@ use crate::media::worker::MediaPlane;
 use crate::prompt::Prompts;
 use crate::random::Random;
 use crate::rules::Table;
+use crate::sip::transport::{Counted, Counts as SipCounts};
 use crate::store::{CallRecord, Store, StoreError, Subscription, Writer};
 use crate::time::Time;
 use metrics::{Metrics, count, set};
@@ -78,6 +79,7 @@ pub struct Hub {
     prompts: Prompts,
     media: Arc<MediaPlane>,
     signals: mpsc::Sender<Signal>,
+    sip_counts: Arc<SipCounts>,
     calls: Registry,
     archive: archive::Archive,
     call_settings: CallSettings,
@@ -191,6 +193,9 @@ impl Hub {
             ("free_port_pairs", media.free_port_pairs.unwrap_or_default() as u64),
         ] {
             set(&self.metrics.media, name, value);
+        }
+        for counted in Counted::ALL {
+            set(&self.metrics.sip_transport, counted.name(), self.sip_counts.get(*counted));
         }
         self.metrics.events_pending.set(self.outbox.pending() as i64);
         self.metrics.to_text()

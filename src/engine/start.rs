@@ -141,6 +141,7 @@ impl Engine {
             webhook_client: client,
             media: Arc::clone(&media),
             signals,
+            sip_counts: Arc::clone(transports.counts()),
             calls: Default::default(),
             archive: Default::default(),
             call_settings: call_settings(&config, &listeners),

@@ -209,8 +209,8 @@ async fn nothing_is_left_of_calls_that_are_gone() {
             .await;
     }
     let (files_now, resident_now) = (open_files(&engine), memory(&engine));
-    // A few connections of the database's and the webhook's pools come and go.
-    assert!(files_now <= files + 8, "open files: {files}, then {files_now}");
+    // Up to 32 idle connections to the webhook wait for the next event; one file a call would be two hundred.
+    assert!(files_now <= files + 40, "open files: {files}, then {files_now}");
     assert!(resident_now <= resident + 48, "MiB of memory: {resident}, then {resident_now}");
     nothing_failed(&engine).await;
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::support::Client;
+use crate::support::{Client, http_client};
 
 /// Says this and takes what comes; the first line of the answer, empty where there is none.
 async fn say(engine: &Engine, listener: &str, bytes: &[u8]) -> String {
@@ -80,6 +80,7 @@ async fn bad_bodies_are_told_so_everywhere() {
     menu_for_all(&engine).await;
     let friend = Bystander::call(&engine, Transport::Udp).await;
     let client = Client::new(&engine);
+    let http = http_client();
     let (_, description) = engine.request("GET", "/openapi.json", None).await;
     let deep = "[".repeat(100_000);
     let deeper = format!("{{\"targets\":{}", "[{\"a\":".repeat(50_000));
@@ -111,7 +112,6 @@ async fn bad_bodies_are_told_so_everywhere() {
             }
             for body in bodies {
                 let (status, text) = if path.starts_with("/v1/") {
-                    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
                     let url = format!("http://{}{path}", engine.address("http"));
                     let request = http.request(method.parse().expect("a method"), url).bearer_auth(engine.key());
                     let answer = request.body(body.to_vec()).send().await.expect("an answer");

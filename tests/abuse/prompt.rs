@@ -51,6 +51,7 @@ async fn each_fails(engine: &Engine, urls: &[(String, u64)]) {
     let wish = json!({"targets": targets, "callbackUri": webhook.url});
     let call = client.call("/calling/callConnections", wish).await;
     assert_eq!(outcome(&mut callee).await, Ok(()));
+    webhook.expect("CallConnected").await;
     for (url, sub_code) in urls {
         let sources = ["prompt:beep", url].map(|uri| json!({"kind": "file", "file": {"uri": uri}}));
         client.post(&format!("{call}:play"), json!({"playSources": sources, "playTo": []})).await;

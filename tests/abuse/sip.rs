@@ -108,6 +108,11 @@ async fn slow_and_broken_streams_are_closed_and_hold_up_nobody() {
         let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
         assert!(closed.is_ok(), "stream {number} is still open");
     }
+    // And an operator sees it.
+    for kind in ["connections_refused", "slow_peers", "broken_streams"] {
+        let count = engine.metric(&format!("strowger_sip_transport{{kind=\"{kind}\"}}")).await;
+        assert!(count > 0.0, "{kind}");
+    }
     Bystander::visit(&engine, Transport::Tcp).await;
     friend.press_and_leave().await;
     nothing_failed(&engine).await;

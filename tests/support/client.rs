@@ -20,11 +20,7 @@ pub struct Client {
 impl Client {
     /// A client of this engine, with its first access key.
     pub fn new(engine: &Engine) -> Client {
-        Client {
-            http: http_client(),
-            host: engine.address("http").to_string(),
-            key: engine.key().to_owned(),
-        }
+        Client { http: http_client(), host: engine.address("http").to_string(), key: engine.key().to_owned() }
     }
 
     /// A signed request; status and JSON (null where there is none). A null `body` sends none.

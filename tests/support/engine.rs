@@ -4,10 +4,14 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{PATIENCE, http_client};
+
+/// Between two looks at something that is waited for.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// A running engine.
 pub struct Engine {
@@ -110,7 +114,8 @@ impl Engine {
                 if let Some(found) = check(self).await {
                     return found;
                 }
-                tokio::task::yield_now().await;
+                // Whoever looks all the time keeps the engine from what is waited for.
+                tokio::time::sleep(BETWEEN_LOOKS).await;
             }
         });
         found.await.unwrap_or_else(|_| panic!("{what} did not happen"))

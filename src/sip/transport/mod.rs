@@ -162,8 +162,8 @@ impl Transports {
         self.inner.tcp_address
     }
 
-    /// What has been counted.
-    pub fn counts(&self) -> &Counts {
+    /// What has been counted; may be kept, and does not keep the listeners open.
+    pub fn counts(&self) -> &Arc<Counts> {
         &self.inner.counts
     }
 
