@@ -1,0 +1,70 @@
+#!/bin/bash
+# Runs all tests. What they need beside Rust and a C compiler is installed first, where it is missing: SIPp, Python and
+# Node by apt, the official SDKs by pip and npm into this checkout. No test is skipped: what cannot be installed is an
+# error. Arguments go to the test runner.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "tests/run.sh: $*" >&2
+    exit 1
+}
+
+command -v cargo >/dev/null || fail "cargo is missing: install a Rust toolchain first"
+command -v cc >/dev/null || fail "cc is missing: install a C compiler first (apt-get install gcc libc6-dev)"
+
+python_fits() { python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; }
+node_major() { node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p'; }
+
+# ---- by apt ----
+packages=()
+command -v curl >/dev/null || packages+=(curl ca-certificates)
+command -v sipp >/dev/null || packages+=(sip-tester)
+python_fits || packages+=(python3 python3-venv)
+major=$(node_major)
+[ "${major:-0}" -ge 20 ] || packages+=(nodejs)
+command -v npm >/dev/null || packages+=(npm)
+if [ ${#packages[@]} -gt 0 ]; then
+    echo "installing ${packages[*]}"
+    command -v apt-get >/dev/null || fail "there is no apt-get here: install ${packages[*]} by hand"
+    root=()
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || fail "neither root nor sudo: install ${packages[*]} by hand"
+        root=(sudo)
+    fi
+    "${root[@]}" apt-get update -qq || fail "apt-get update failed"
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}" \
+        >/dev/null || fail "apt-get could not install ${packages[*]}"
+    hash -r
+fi
+command -v sipp >/dev/null || fail "sipp is missing after installing sip-tester"
+python_fits || fail "python3 of at least 3.9 with venv is needed, $(python3 --version 2>&1) was found"
+major=$(node_major)
+# Debian 12 has 18, with which the SDK works too.
+[ "${major:-0}" -ge 18 ] || fail "node of at least 18 is needed, v${major:-none} was found"
+command -v npm >/dev/null || fail "npm is missing after installing it"
+
+# ---- by pip and npm, from wherever they are configured to fetch ----
+venv=target/peers/python
+pins=tests/peers/python/requirements.txt
+if ! cmp -s "$pins" "$venv/installed.txt" || ! "$venv/bin/python" -c 'import azure.communication.callautomation'; then
+    echo "installing the Python SDK into $venv"
+    rm -rf "$venv"
+    python3 -m venv "$venv" || fail "python3 -m venv $venv failed"
+    "$venv/bin/python" -m pip install --quiet --requirement "$pins" || fail "pip could not install $pins"
+    cp "$pins" "$venv/installed.txt"
+fi
+npm=tests/peers/node
+if ! cmp -s "$npm/package-lock.json" "$npm/node_modules/installed.json"; then
+    echo "installing the JavaScript SDK into $npm/node_modules"
+    (cd "$npm" && npm ci --no-audit --no-fund --loglevel=error) || fail "npm ci failed in $npm"
+    cp "$npm/package-lock.json" "$npm/node_modules/installed.json"
+fi
+
+# ---- the tests ----
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --no-fail-fast "$@"
+else
+    cargo test --no-fail-fast "$@"
+fi
+cargo test --doc
