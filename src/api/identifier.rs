@@ -128,12 +128,16 @@ pub fn from_raw_id(raw: &str) -> Option<Party> {
         None
     } else if let Some(number) = raw.strip_prefix("4:") {
         phone(number)
-    } else if raw.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sip:")) {
-        let rest = raw.get(4..).unwrap_or_default();
-        (!rest.is_empty() && !rest.contains([' ', '<', '>', '"'])).then(|| Party::Sip(format!("sip:{rest}")))
+    } else if let Some((scheme, rest)) = raw.split_once(':').filter(|(scheme, _)| is_sip(scheme)) {
+        let plain = !rest.is_empty() && !rest.contains([' ', '<', '>', '"']);
+        plain.then(|| Party::Sip(format!("{}:{rest}", scheme.to_ascii_lowercase())))
     } else {
         Some(Party::User(raw.to_owned()))
     }
+}
+
+fn is_sip(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips")
 }
 
 /// A number with the plus, or one of a private plan without; visual separators (RFC 3966 §5.1.1) are left out.

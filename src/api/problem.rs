@@ -131,7 +131,7 @@ impl From<CallError> for Problem {
             CallError::Refused(Refusal::NoSuchParty(_)) => bad(code::BAD_ARGUMENT).target("targetParticipant"),
             CallError::Refused(Refusal::BadArgument { field, .. }) => bad(code::BAD_ARGUMENT).target(field),
             CallError::Refused(Refusal::QueueFull) => Problem::new(StatusCode::CONFLICT, code::CONFLICT, message),
-            CallError::NotImplemented(what) => Problem::later("", &what),
+            CallError::NotImplemented(what) => Problem::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", what),
             CallError::Unavailable(_) => Problem::unavailable(message),
             CallError::Internal(cause) => Problem::internal(&cause),
         }
@@ -153,7 +153,7 @@ impl From<AdminError> for Problem {
                 }
                 answer
             }
-            AdminError::NotImplemented(what) => Problem::later("", &what),
+            AdminError::NotImplemented(what) => Problem::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", what),
             AdminError::Unavailable(_) => Problem::unavailable(message),
             AdminError::Internal(cause) => Problem::internal(&cause),
         }

@@ -27,7 +27,7 @@ pub struct Event {
     pub kind: EventKind,
     /// How it ended; success where nothing can fail.
     pub outcome: Outcome,
-    /// The context of the operation, else of the call.
+    /// The context of the operation, or of the call where the event is about the call itself.
     pub context: Context,
     /// The operation's own callback address; none: the call's.
     pub callback: Option<String>,
@@ -89,6 +89,18 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Whether it is about the call as a whole, not about one operation on it.
+    pub fn is_of_the_call(&self) -> bool {
+        matches!(
+            self,
+            EventKind::CallConnected
+                | EventKind::CallDisconnected
+                | EventKind::CreateCallFailed
+                | EventKind::AnswerFailed
+                | EventKind::ParticipantsUpdated { .. }
+        )
+    }
+
     /// The name, as this enumeration spells it.
     pub fn name(&self) -> &'static str {
         match self {

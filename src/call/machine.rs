@@ -362,7 +362,8 @@ impl Call {
     ) {
         let text = format!("{} {}/{} {}", kind.name(), outcome.code, outcome.sub_code, outcome.message);
         self.note(now, Topic::Event, text.trim_end());
-        let context = context.or_else(|| self.context.clone());
+        // An operation that was given no context has none; the call's own goes with the call's own events.
+        let context = if kind.is_of_the_call() { self.context.clone() } else { context };
         self.outputs.push_back(Output::Event(Box::new(Event { kind, outcome, context, callback })));
     }
 

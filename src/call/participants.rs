@@ -58,9 +58,9 @@ impl Remote {
         Remote { leg, party, signalling, line: Line::Idle, agreed: None, confirmed: false, arbiter: Arbiter::default() }
     }
 
-    /// The peer has put us on hold: it sends nothing.
+    /// One side has put the other on hold: audio does not flow both ways (RFC 3264 §8.4: sendonly, recvonly, inactive).
     pub fn on_hold(&self) -> bool {
-        self.agreed.as_ref().is_some_and(|media| !media.direction.receives())
+        self.agreed.as_ref().is_some_and(|media| media.direction != Direction::SendRecv)
     }
 
     pub fn participant(&self) -> Participant {

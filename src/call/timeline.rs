@@ -82,6 +82,13 @@ impl TimelineEntry {
         self
     }
 
+    /// The same, with a document that is kept whole, since half of it would not be one. The writer bounds it.
+    #[must_use]
+    pub fn with_document(mut self, document: impl Into<String>) -> Self {
+        self.detail = Some(document.into());
+        self
+    }
+
     /// The same, with more of it. Detail beyond [`MAX_DETAIL`] is cut.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {

@@ -34,7 +34,8 @@ pub fn run(config: Config) -> Result<(), Box<dyn Error>> {
 
 /// Sends log lines to standard error, as the settings want them.
 pub(super) fn start_logging(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::new(&config.log);
+    // What the audio decoders say of a file is told to whoever plays it; their own lines know no call.
+    let filter = tracing_subscriber::EnvFilter::new(format!("symphonia=off,{}", config.log));
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     if config.log_json {

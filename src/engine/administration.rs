@@ -175,10 +175,9 @@ impl Administration for Engine {
             if let Some(timeline) = self.of_running(id, CallMessage::Timeline).await {
                 return Ok(timeline);
             }
-            if self.hub.kept_call(id).await?.is_none() {
-                return Err(AdminError::NotFound(format!("call {id}")));
-            }
-            Ok(archive::kept_timeline(id, self.hub.store.timeline(id).await?))
+            let kept = self.hub.kept_call(id).await?;
+            let call = kept.ok_or_else(|| AdminError::NotFound(format!("call {id}")))?;
+            Ok(archive::kept_timeline(&call, self.hub.store.timeline(id).await?))
         })
     }
 
@@ -268,6 +267,11 @@ impl Engine {
 fn check_trunk(trunk: &Trunk) -> Result<(), AdminError> {
     let uri = crate::sip::message::Uri::parse(trunk.uri.as_bytes())
         .map_err(|error| invalid("uri", format!("{:?} is not a SIP URI ({error}); write sip:host:port", trunk.uri)))?;
+    let carried = uri.scheme() == "sip" && matches!(uri.param("transport"), None | Some("udp" | "tcp" | "UDP" | "TCP"));
+    if !carried {
+        let problem = format!("{:?}: SIP over UDP and TCP is what this release speaks; write sip:host:port", trunk.uri);
+        return Err(invalid("uri", problem));
+    }
     if uri.host().is_none() {
         return Err(invalid("uri", format!("{:?} names no host; write sip:host:port", trunk.uri)));
     }

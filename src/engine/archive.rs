@@ -16,6 +16,9 @@ use crate::time::Time;
 /// Ended calls whose timelines still take late entries (deliveries that were retried).
 const RECENT: usize = 1024;
 
+/// Where a kept record says how many entries its timeline had to leave out.
+const DROPPED: &str = "timelineDropped";
+
 /// The latest ended calls.
 #[derive(Default)]
 pub struct Archive(Mutex<VecDeque<Recent>>);
@@ -46,7 +49,9 @@ pub fn keep(hub: &Hub, record: CallRecord, started: Time, timeline: &Timeline, e
         let seq = entries.len() as u32;
         entries.push(stored(&TimelineEntry::new(ended, Topic::State, text), seq));
     }
-    let call = StoredCall { id: record.id.clone(), summary: json(&record), started, ended: Some(ended) };
+    let mut summary = json(&record);
+    summary[DROPPED] = timeline.dropped().into();
+    let call = StoredCall { id: record.id.clone(), summary, started, ended: Some(ended) };
     let mut recent = hub.archive.lock();
     if recent.len() >= RECENT {
         recent.pop_front();
@@ -115,14 +120,15 @@ pub fn shown_timeline(id: &str, timeline: &Timeline) -> ShownTimeline {
 }
 
 /// A kept call's timeline as operators see it.
-pub fn kept_timeline(id: &str, entries: Vec<StoredEntry>) -> ShownTimeline {
+pub fn kept_timeline(call: &StoredCall, entries: Vec<StoredEntry>) -> ShownTimeline {
     let entries = entries.into_iter().map(|entry| ShownEntry {
         at: entry.at.to_rfc3339(),
         kind: entry.kind,
         text: entry.text,
         detail: entry.data.unwrap_or_default(),
     });
-    ShownTimeline { call_id: id.to_owned(), dropped: 0, entries: entries.collect() }
+    let dropped = call.summary[DROPPED].as_u64().unwrap_or_default();
+    ShownTimeline { call_id: call.id.clone(), dropped, entries: entries.collect() }
 }
 
 /// A kept call's record; none: the row is not one that we wrote.

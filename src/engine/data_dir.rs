@@ -13,9 +13,13 @@ use crate::random::Random;
 /// Bytes in an access key (ACS: 64).
 const KEY_BYTES: usize = 64;
 
-/// A data directory that can be read and written.
-#[derive(Clone, Debug)]
-pub struct DataDir(PathBuf);
+/// A data directory that can be read and written, and that no other engine uses while this lives.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// Locked (flock) as long as it is open.
+    _lock: fs::File,
+}
 
 /// What the data directory keeps secret.
 #[derive(Clone)]
@@ -28,7 +32,7 @@ pub struct Secrets {
 
 /// The data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("data directory: {path}: {problem}")]
+#[error("data-dir = {path:?}: {problem}; a folder is needed that can be written")]
 pub struct DataDirError {
     path: String,
     problem: String,
@@ -49,17 +53,20 @@ impl DataDir {
         if !path.is_dir() {
             return Err(wrong(&path, "this is not a folder"));
         }
-        Ok(DataDir(path))
+        let lock =
+            fs::File::create(path.join("lock")).map_err(|error| wrong(&path, format!("cannot be written: {error}")))?;
+        lock.try_lock().map_err(|_| wrong(&path, "another engine uses it; stop that one, or give another folder"))?;
+        Ok(DataDir { path, _lock: lock })
     }
 
     /// The directory itself.
     pub fn folder(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// A file or folder in it.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 
     /// Writes a file whole or not at all: first beside it, then moved into its place.

@@ -93,10 +93,16 @@ pub fn notice(hub: &Hub, notice: &DeliveryNotice) {
         DeliveryOutcome::Retry { error, after } => {
             ("retried", format!("{what}: {error}; again in {} ms", after.as_millis()))
         }
-        DeliveryOutcome::Dead { error } => ("dead", format!("{what}: {error}; given up")),
+        DeliveryOutcome::Dead { error } => {
+            tracing::warn!(id = call_of_key(&notice.key), "{what}: {error}; given up");
+            ("dead", format!("{what}: {error}; given up"))
+        }
     };
     count(&hub.metrics.deliveries, kind);
     let id = call_of_key(&notice.key);
+    if kind == "dead" && notice.kind == eventgrid::INCOMING_CALL {
+        hub.calls.tell(hub, id, CallMessage::NotAnnounced);
+    }
     let entry = TimelineEntry::new(notice.at, Topic::Delivery, text);
     if !hub.calls.tell(hub, id, CallMessage::Note(entry.clone())) {
         archive::add_late(hub, id, &entry);

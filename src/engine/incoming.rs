@@ -85,8 +85,9 @@ fn candidate(hub: &Hub, invitation: &Invitation) -> Candidate {
 
 /// A party from an address in the rules' normal form.
 pub fn party(normal: &str) -> Party {
-    let digits = normal.strip_prefix('+').unwrap_or("");
-    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+    let digits = normal.strip_prefix('+').unwrap_or(normal);
+    let number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b"*#".contains(&b));
+    if number || normal == "anonymous" {
         Party::Phone(normal.to_owned())
     } else if normal.starts_with("sip:") || normal.starts_with("sips:") {
         Party::Sip(normal.to_owned())
@@ -111,7 +112,7 @@ fn beginning(
     let mut beginning = Beginning {
         application: Application::Awaited,
         first: Vec::new(),
-        notes: vec![TimelineEntry::new(now, Topic::Rule, verdict).with_detail(detail)],
+        notes: vec![TimelineEntry::new(now, Topic::Rule, verdict).with_document(detail)],
         fallback: None,
     };
     let failure = decision.on_failure.clone();
@@ -157,7 +158,11 @@ pub fn local_application(action: Action, caller: &Party) -> Result<(Option<Answe
             let first = vec![flow.start()];
             Ok((Some(flow), first))
         }
-        Action::Redirect { to } => Ok((None, vec![Command::Redirect { to }])),
+        Action::Redirect { to } => {
+            // A number as it is is no URI; as a tel: URI the caller's side finds its way to it (RFC 3966).
+            let to = if to.starts_with('+') { format!("tel:{to}") } else { to };
+            Ok((None, vec![Command::Redirect { to }]))
+        }
         Action::Reject { reason } => {
             let reason = match reason {
                 rules::RejectReason::None | rules::RejectReason::Declined => RejectReason::None,
@@ -180,7 +185,8 @@ mod tests {
     fn addresses_become_parties() {
         assert_eq!(party("+442079460000"), Party::Phone("+442079460000".into()));
         assert_eq!(party("sip:alice@example.com"), Party::Sip("sip:alice@example.com".into()));
-        assert_eq!(party("anonymous"), Party::User("anonymous".into()));
+        assert_eq!(party("7042"), Party::Phone("7042".into()));
+        assert_eq!(party("anonymous"), Party::Phone("anonymous".into()));
         assert_eq!(party("+"), Party::User("+".into()));
     }
 }

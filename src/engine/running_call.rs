@@ -54,6 +54,8 @@ pub enum CallMessage {
     Record(oneshot::Sender<CallRecord>),
     /// What happened so far.
     Timeline(oneshot::Sender<ShownTimeline>),
+    /// The event that tells of the incoming call cannot be delivered.
+    NotAnnounced,
     /// The engine stops: hang up.
     ShutDown,
 }
@@ -253,6 +255,11 @@ impl RunningCall {
                 let shown = super::archive::shown_timeline(&self.about.id, &self.timeline);
                 let _ = reply.send(shown);
             }
+            CallMessage::NotAnnounced => {
+                let unavailable = Action::Reject { reason: crate::rules::RejectReason::Unavailable };
+                let action = self.fallback.take().map_or(unavailable, |(_, action)| action);
+                self.fall_back(action, now);
+            }
             CallMessage::ShutDown => self.call.shut_down(now),
         }
     }
@@ -295,12 +302,25 @@ impl RunningCall {
                 self.output(output);
             } else if let Some(wish) = self.wishes.pop_front() {
                 let now = self.hub.clock.now();
-                // A refusal is on the timeline; a rule or flow can do nothing about it.
-                let _ = self.command(wish, now);
+                if self.command(wish, now).is_err() {
+                    self.end_what_cannot_go_on(now);
+                }
             } else {
                 return;
             }
         }
+    }
+
+    /// A rule's or flow's command was refused, as the timeline says. Nobody else would end the call, and a caller is
+    /// not left in silence.
+    fn end_what_cannot_go_on(&mut self, now: Time) {
+        self.wishes.clear();
+        let last = match self.call.state() {
+            CallState::Ringing => Command::Reject { reason: RejectReason::Unavailable },
+            _ => Command::Terminate,
+        };
+        // Refused only where the call is over already.
+        let _ = self.command(last, now);
     }
 
     fn output(&mut self, output: Output) {

@@ -67,6 +67,9 @@ pub enum StartError {
     /// A listener cannot be opened.
     #[error("{setting}: cannot listen on {address}: {cause}; is another program there? Change the setting {setting}")]
     Listen { setting: &'static str, address: SocketAddr, cause: io::Error },
+    /// The address belongs to another machine.
+    #[error("bind or {setting}: cannot listen on {address}: {cause}; give an address of this machine, or 0.0.0.0")]
+    NotOurs { setting: &'static str, address: SocketAddr, cause: io::Error },
     /// The SIP listener cannot be opened.
     #[error("{0}; is another program there? Change the setting sip")]
     Sip(#[from] BindError),
@@ -241,7 +244,10 @@ fn serve(server: impl Future<Output = io::Result<()>> + Send + 'static) {
 }
 
 fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|cause| StartError::Listen { setting, address, cause })
+    TcpListener::bind(address).map_err(|cause| match cause.kind() {
+        io::ErrorKind::AddrNotAvailable => StartError::NotOurs { setting, address, cause },
+        _ => StartError::Listen { setting, address, cause },
+    })
 }
 
 fn address_of(setting: &'static str, listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
@@ -344,6 +350,8 @@ fn call_settings(config: &Config, listeners: &Listeners) -> CallSettings {
         codecs: config.codecs.clone(),
         answer_timeout: config.answer_timeout,
         ring_timeout: config.ring_timeout,
+        // Each source has its own limit, which says which one it was; this one stands behind them.
+        load_timeout: config.prompt_fetch_timeout + Duration::from_secs(20),
         ..CallSettings::new(advertised(config, listeners))
     }
 }

@@ -25,7 +25,8 @@ const MAX_NOT: usize = 4;
 const MAX_TRUNKS: usize = 64;
 const MAX_NETWORKS: usize = 256;
 const MAX_HEADERS: usize = 32;
-const MAX_PLAY: usize = 16;
+/// As many as a call plays in one operation.
+const MAX_PLAY: usize = 10;
 /// What an explanation shows of a text, in characters.
 const MAX_SHOWN: usize = 200;
 
@@ -419,7 +420,11 @@ fn check_source(source: &str, field: &str, errors: &mut Vec<RuleError>) {
                 && name.bytes().all(allowed)
                 && name.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
         }
-        Some(("http" | "https", _)) => source.len() <= 2_048 && url::Url::parse(source).is_ok_and(|url| url.has_host()),
+        Some(("http" | "https", rest)) => {
+            let plain = !source.chars().any(|c| c.is_control() || c.is_whitespace());
+            let url = rest.starts_with("//") && url::Url::parse(source).is_ok_and(|url| url.has_host());
+            source.len() <= 2_048 && plain && url
+        }
         _ => false,
     };
     if !fine {
