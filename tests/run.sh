@@ -14,7 +14,7 @@ command -v cargo >/dev/null || fail "cargo is missing: install a Rust toolchain 
 command -v cc >/dev/null || fail "cc is missing: install a C compiler first (apt-get install gcc libc6-dev)"
 
 python_fits() { python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; }
-node_major() { node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p'; }
+node_major() { { node --version 2>/dev/null || true; } | sed -n 's/^v\([0-9]*\)\..*/\1/p'; }
 
 # ---- by apt ----
 packages=()

@@ -238,10 +238,12 @@ struct Application {
 impl Application {
     fn start(sdk: Sdk, story: &str, engine: &Engine) -> Application {
         let file = |name: &str| engine.data().join(name);
-        let connection = std::fs::read_to_string(file("connection-string")).expect("connection-string");
+        let read = |name: &str| std::fs::read_to_string(file(name)).expect(name);
         let mut command = sdk.command(story);
         command
-            .env("CONNECTION_STRING", connection.trim())
+            .env("CONNECTION_STRING", read("connection-string").trim())
+            .env("SECOND_KEY", read("access-key").lines().nth(1).expect("two keys"))
+            .env("HTTP_ENDPOINT", format!("http://{}", engine.address("http")))
             .env("CHECKOUT", root())
             .env("NO_PROXY", "*")
             .env("no_proxy", "*")

@@ -13,6 +13,10 @@ import { CallAutomationClient, parseCallAutomationEvent } from "@azure/communica
 // The longest that anything is waited for, in milliseconds.
 const PATIENCE = 60_000;
 
+// How alike a prompt and what a phone heard must be: 1 is the same, another prompt comes to 0.4 at the most, and a frame
+// that slips on a busy machine costs up to 0.3.
+export const HEARD = 0.6;
+
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
 function tell(line) {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { Application, file, phone as start, refused } from "./application.mjs";
+import { Application, HEARD, file, phone as start, refused } from "./application.mjs";
 
 const app = await Application.start();
 const phone = await start("listener");
@@ -61,5 +61,5 @@ await created.callConnection.hangUp(true);
 await app.expect(call, "CallDisconnected");
 const prompts = ["prompt:welcome", "prompt:thank-you", "prompt:digits/2", "prompt:goodbye"];
 const { likeness } = await phone.over({ prompts });
-assert.ok(prompts.every((prompt) => likeness[prompt] > 0.9), JSON.stringify(likeness));
+assert.ok(prompts.every((prompt) => likeness[prompt] > HEARD), JSON.stringify(likeness));
 app.done();

@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 
+import { CallAutomationClient } from "@azure/communication-call-automation";
+
 import { Application, file, phone as start, refused } from "./application.mjs";
 
 const app = await Application.start();
@@ -18,6 +20,15 @@ for (const operation of [
   () => stranger.rejectCall("context"),
 ]) {
   await refused(401, operation, "7509");
+}
+
+// The second key is as good as the first, and plain http as https.
+const { SECOND_KEY, HTTP_ENDPOINT } = process.env;
+for (const other of [
+  Application.clientWith(`endpoint=${app.endpoint}/;accesskey=${SECOND_KEY}`),
+  new CallAutomationClient(HTTP_ENDPOINT, { key: app.key }, { allowInsecureConnection: true }),
+]) {
+  await refused(404, () => other.getCallConnection("0").getCallConnectionProperties(), "8522");
 }
 
 // No such call.

@@ -21,6 +21,10 @@ from azure.core.messaging import CloudEvent
 # The longest that anything is waited for, in seconds.
 PATIENCE = 60
 
+# How alike a prompt and what a phone heard must be: 1 is the same, another prompt comes to 0.4 at the most, and a frame
+# that slips on a busy machine costs up to 0.3.
+HEARD = 0.6
+
 _output = threading.Lock()
 
 

@@ -7,7 +7,7 @@ from azure.communication.callautomation import (
     UnknownIdentifier,
 )
 
-from application import PATIENCE, Application, Phone, refused
+from application import HEARD, PATIENCE, Application, Phone, refused
 
 app = Application()
 app.operator("PUT", "subscriptions/app", {"name": "app", "endpoint": app.url + "/grid"})
@@ -48,7 +48,7 @@ app.expect(call, "PlayCompleted")
 phone.hangUp()
 app.expect(call, "CallDisconnected", code=200)
 likeness = phone.over(prompts=["prompt:goodbye"])["likeness"]
-assert likeness["prompt:goodbye"] > 0.9, likeness
+assert likeness["prompt:goodbye"] > HEARD, likeness
 
 # Elsewhere.
 context = incoming()["incomingCallContext"]

@@ -2,7 +2,7 @@
 
 from azure.communication.callautomation import FileSource, UnknownIdentifier
 
-from application import Application, Phone, refused
+from application import HEARD, Application, Phone, refused
 
 app = Application()
 phone = Phone("listener")
@@ -62,5 +62,5 @@ connection.hang_up(True)
 app.expect(call, "CallDisconnected")
 prompts = ["prompt:welcome", "prompt:thank-you", "prompt:digits/2", "prompt:goodbye"]
 likeness = phone.over(prompts=prompts)["likeness"]
-assert all(likeness[prompt] > 0.9 for prompt in prompts), likeness
+assert all(likeness[prompt] > HEARD for prompt in prompts), likeness
 app.done()

@@ -1,14 +1,17 @@
 """What is not possible: by a wrong key, on a call that is not there, in a release that does not have it yet."""
 
 import base64
+import os
 
 from azure.communication.callautomation import (
+    CallAutomationClient,
     CallConnectionState,
     FileSource,
     PhoneNumberIdentifier,
     TextSource,
     UnknownIdentifier,
 )
+from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import ClientAuthenticationError, ResourceNotFoundError
 
 from application import Application, Phone, refused
@@ -26,6 +29,13 @@ for operation in [
     lambda: stranger.reject_call("context"),
 ]:
     assert isinstance(refused(401, operation, code="7509"), ClientAuthenticationError)
+
+# The second key is as good as the first, and plain http as https.
+for other in [
+    app.client_with(f"endpoint={app.endpoint}/;accesskey={os.environ['SECOND_KEY']}"),
+    CallAutomationClient(os.environ["HTTP_ENDPOINT"], AzureKeyCredential(app.key)),
+]:
+    refused(404, other.get_call_connection("0").get_call_properties, code="8522")
 
 # No such call.
 nowhere = app.client.get_call_connection("00000000-0000-4000-8000-000000000000")
