@@ -64,7 +64,7 @@ const PURE: &[&str] = &["time", "random", "session", "sip", "rtp", "dtmf", "medi
 
 /// What the world is made of.
 const WORLD: &str = r"(?x)
-    \b(tokio|axum|axum_server|sqlx|reqwest|socket2|libc|hyper_util|rustls|tracing_subscriber) \s* (::|;)
+    \b(tokio|axum|axum_server|sqlx|reqwest|socket2|rustix|hyper_util|rustls|tracing_subscriber) \s* (::|;)
     | \b(UdpSocket|TcpStream|TcpListener|ToSocketAddrs|UnixStream)\b
     | \bstd::(fs|thread|process|env|io::(stdin|stdout|stderr))\b
     | \b(Instant|SystemTime)::now\b | \bTimestamp::now\b | \bZoned::now\b

@@ -9,6 +9,7 @@
 //! | `deliveries`, `subscriptions` | events on their way to applications |
 //! | `calls`, `administration` | what the API may ask |
 //! | `archive`, `timeline` | what remains of a call |
+//! | `open_files` | what strangers may take of the process's files |
 
 mod administration;
 mod archive;
@@ -17,6 +18,7 @@ mod data_dir;
 mod deliveries;
 mod incoming;
 mod metrics;
+mod open_files;
 mod outgoing;
 mod prompts;
 mod registry;

@@ -499,6 +499,8 @@ impl Drop for Release {
             self.hub.signal(Signal::Command(self.leg, LegCommand::Hangup { reason: None }));
             let _ = self.hub.media.send(self.leg.0, MediaCommand::Close { leg: self.leg });
         }
+        // Its owner's entry goes with whoever is last, the stack or the call.
+        self.hub.signal(Signal::Released(self.leg));
         self.hub.calls.remove(&self.id);
         self.hub.metrics.calls_active.dec();
     }

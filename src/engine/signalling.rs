@@ -33,6 +33,8 @@ pub enum Signal {
     NewLeg(mpsc::Sender<CallMessage>, oneshot::Sender<LegId>),
     /// From the media threads, for the call that has the leg.
     Media(MediaEvent),
+    /// The call that had the leg is gone: nobody listens to it any more.
+    Released(LegId),
     /// Take no new calls.
     Drain,
 }
@@ -52,7 +54,7 @@ struct Owner {
     inbox: mpsc::Sender<CallMessage>,
     /// The stack may still tell of the leg.
     in_stack: bool,
-    /// Media may still tell of the leg.
+    /// Media may still tell of the leg, or the call that would listen is not gone.
     in_media: bool,
 }
 
@@ -131,11 +133,15 @@ impl Signalling {
                 }
             }
             Signal::Place(leg, invite) => {
+                if let Some(owner) = self.legs.get_mut(&leg) {
+                    owner.in_stack = true;
+                }
                 self.guarded(|agent| agent.place(leg, *invite, now));
             }
             Signal::NewLeg(inbox, reply) => {
                 let leg = self.agent.new_leg();
-                self.legs.insert(leg, Owner { inbox, in_stack: true, in_media: true });
+                // The stack hears of it when it is placed, which may never be.
+                self.legs.insert(leg, Owner { inbox, in_stack: false, in_media: true });
                 if reply.send(leg).is_err() {
                     self.legs.remove(&leg);
                 }
@@ -148,6 +154,7 @@ impl Signalling {
                     self.let_go(leg, |owner| owner.in_media = false);
                 }
             }
+            Signal::Released(leg) => self.let_go(leg, |owner| owner.in_media = false),
             Signal::Drain => self.agent.set_draining(true),
         }
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::data_dir::{DataDir, DataDirError};
+use super::open_files::{self, Share};
 use super::running_call::CallMessage;
 use super::signalling::{QUEUE, Signal, Signalling};
 use super::{Engine, Hub, archive, deliveries};
@@ -109,7 +110,16 @@ impl Engine {
         let files = TlsFiles { ca: data_dir.path("ca.pem"), private: data_dir.path("tls") };
         let http = listen("http", config.http)?;
         let https = listen("https", config.https)?;
-        let (transports, inbound) = Transports::bind(TransportConfig::new(config.sip)).await?;
+        let (limits, sip) = (Limits::default(), TransportConfig::new(config.sip));
+        let share =
+            Share::of(open_files::raise(), limits.connections, sip.max_connections, sip.max_connections_per_source);
+        let limits = Limits { connections: share.http, ..limits };
+        let (transports, inbound) = Transports::bind(TransportConfig {
+            max_connections: share.sip,
+            max_connections_per_source: share.sip_per_source,
+            ..sip
+        })
+        .await?;
         let listeners = Listeners {
             http: address_of("http", &http, config.http)?,
             https: address_of("https", &https, config.https)?,
@@ -179,8 +189,8 @@ impl Engine {
             keys,
             Arc::new(move || clock.now()),
         );
-        serve(serve_http(http, api.router(Scheme::Http), Limits::default(), handle.clone()));
-        serve(serve_https(https, api.router(Scheme::Https), tls, Limits::default(), handle));
+        serve(serve_http(http, api.router(Scheme::Http), limits, handle.clone()));
+        serve(serve_https(https, api.router(Scheme::Https), tls, limits, handle));
         engine.publish()?;
         tracing::info!(http = %listeners.http, https = %listeners.https, sip = %listeners.sip_udp, "ready");
         Ok(engine)

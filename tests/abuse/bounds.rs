@@ -4,6 +4,8 @@ use std::net::UdpSocket as StdUdpSocket;
 
 use serde_json::json;
 use strowger::sip::peer::Transport;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::*;
 use crate::support::{Client, Webhook};
@@ -43,15 +45,16 @@ async fn without_rtp_ports_a_call_is_refused_and_the_others_go_on() {
     let mut webhook = Webhook::start().await;
     subscribe(&engine, "app", &webhook).await;
     let client = Client::new(&engine);
-    let friend = Bystander::call(&engine, Transport::Udp).await;
+    // Over TCP, where no table has to wait for repetitions.
+    let friend = Bystander::call(&engine, Transport::Tcp).await;
     assert_eq!(engine.metric("strowger_media{kind=\"free_port_pairs\"}").await, 0.0);
     // By a rule.
     let mut second = phone(HERE).await;
-    dial(&second, &engine, "menu", Transport::Udp).await;
+    dial(&second, &engine, "menu", Transport::Tcp).await;
     assert_eq!(outcome(&mut second).await, Err(503));
     // By an application that answers.
     let mut third = phone(HERE).await;
-    dial(&third, &engine, "app", Transport::Udp).await;
+    dial(&third, &engine, "app", Transport::Tcp).await;
     let incoming = webhook.expect("IncomingCall").await;
     let context = incoming["incomingCallContext"].clone();
     let wish = json!({"incomingCallContext": context, "callbackUri": webhook.url});
@@ -71,7 +74,8 @@ async fn without_rtp_ports_a_call_is_refused_and_the_others_go_on() {
     let freed =
         async |engine: &Engine| (engine.metric("strowger_media{kind=\"free_port_pairs\"}").await == 1.0).then_some(());
     engine.until("the pair of ports", freed).await;
-    Bystander::visit(&engine, Transport::Udp).await;
+    Bystander::visit(&engine, Transport::Tcp).await;
+    all_empty(&engine).await;
     nothing_failed(&engine).await;
 }
 
@@ -94,6 +98,26 @@ async fn more_calls_than_allowed_are_refused_and_the_others_go_on() {
     let none = async |engine: &Engine| (engine.metric("strowger_calls_active").await == 0.0).then_some(());
     engine.until("the end of the call", none).await;
     Bystander::visit(&engine, Transport::Udp).await;
+    nothing_failed(&engine).await;
+}
+
+#[tokio::test]
+async fn connections_of_strangers_leave_files_for_calls() {
+    let engine = Engine::start_with_open_files(256, &["--log", "error"]);
+    menu_for_all(&engine).await;
+    let friend = Bystander::call(&engine, Transport::Udp).await;
+    let mut held = Vec::new();
+    for number in 0..600 {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((IpAddr::from([127, 0, 0, 2 + number as u8 % 5]), 0).into()).expect("an address of ours");
+        let to = engine.address(["http", "https", "sipTcp"][number % 3]);
+        held.push(socket.connect(to).await.expect("a connection, if only for a moment"));
+    }
+    for _ in 0..3 {
+        Bystander::visit(&engine, Transport::Udp).await;
+    }
+    friend.press_and_leave().await;
+    drop(held);
     nothing_failed(&engine).await;
 }
 
@@ -136,6 +160,29 @@ async fn is_refused(engine: &Engine, count: usize, polite: bool) {
     }
 }
 
+/// Refused over TCP, where each transaction ends with its ACK.
+async fn is_refused_on_a_stream(engine: &Engine, count: usize) {
+    let to = engine.address("sipTcp");
+    let mut stream = TcpStream::connect(to).await.expect("a connection");
+    let from = stream.local_addr().expect("an address");
+    let uri = format!("sip:busy@{to}");
+    for id in 0..count {
+        let id = format!("stream-{id}");
+        let invite = request("INVITE", &uri, from, "TCP", &id, 1, "");
+        stream.write_all(invite.as_bytes()).await.expect("the engine reads");
+        let mut text = String::new();
+        while !text.contains("SIP/2.0 486") || !text.ends_with("\r\n\r\n") {
+            let mut buffer = [0; 4096];
+            let length = stream.read(&mut buffer).await.expect("an answer");
+            assert!(length > 0, "the engine closed: {text}");
+            text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        }
+        let refusal = &text[text.find("SIP/2.0 486").expect("a 486")..];
+        let ack = request("ACK", &uri, from, "TCP", &id, 1, tag(refusal)).replace("-ACK-1;", "-INVITE-1;");
+        stream.write_all(ack.as_bytes()).await.expect("the engine reads");
+    }
+}
+
 /// Answered, and never heard of again: the engine's BYE finds nobody.
 async fn vanishes(engine: &Engine, count: usize) {
     let peer = Raw::at(ELSEWHERE, engine).await;
@@ -167,6 +214,13 @@ const TABLES: [&str; 9] = [
     "strowger_sip_state{kind=\"owned_legs\"}",
 ];
 
+async fn all_empty(engine: &Engine) {
+    for table in TABLES {
+        let empty = async |engine: &Engine| (engine.metric(table).await == 0.0).then_some(());
+        engine.until(&format!("that {table} is 0"), empty).await;
+    }
+}
+
 fn open_files(engine: &Engine) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", engine.pid())).expect("the process's files").count()
 }
@@ -197,19 +251,16 @@ async fn nothing_is_left_of_calls_that_are_gone() {
         cancels(&engine, 50),
         is_refused(&engine, 40, true),
         is_refused(&engine, 25, false),
+        is_refused_on_a_stream(&engine, 200),
         vanishes(&engine, 25),
     );
     Bystander::visit(&engine, Transport::Udp).await;
     let started = engine.metric("strowger_calls_started_total{kind=\"inbound\"}").await;
-    assert!(started >= 217.0, "{started}");
+    assert!(started >= 417.0, "{started}");
     // The slowest table waits 64·T1 = 32 s for the ACKs and answers that never come.
-    for table in TABLES {
-        engine
-            .until(&format!("that {table} is 0"), async |engine| (engine.metric(table).await == 0.0).then_some(()))
-            .await;
-    }
+    all_empty(&engine).await;
     let (files_now, resident_now) = (open_files(&engine), memory(&engine));
-    // Up to 32 idle connections to the webhook wait for the next event; one file a call would be two hundred.
+    // Up to 32 idle connections to the webhook wait for the next event; one file a call would be four hundred.
     assert!(files_now <= files + 40, "open files: {files}, then {files_now}");
     assert!(resident_now <= resident + 48, "MiB of memory: {resident}, then {resident_now}");
     nothing_failed(&engine).await;

@@ -185,6 +185,13 @@ async fn on_timeline(engine: &Engine, call: &str, what: &str, wanted: impl Fn(&V
     found.await
 }
 
+/// Waits until the engine, too, holds a call to be connected, where no event may tell of it.
+async fn is_connected(engine: &Engine, path: &str) {
+    let id = path.rsplit('/').next().expect("an id");
+    let connected = |entry: &Value| entry["text"].as_str().is_some_and(|text| text.starts_with("CallConnected"));
+    on_timeline(engine, id, "the connection", connected).await;
+}
+
 /// Nothing inside has failed: no caught panic, no full queue.
 async fn nothing_failed(engine: &Engine) {
     let failures = engine.metric("strowger_failures_total").await;

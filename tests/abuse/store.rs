@@ -24,6 +24,7 @@ async fn a_locked_database_delays_events_and_no_call() {
     let wish = json!({"targets": targets, "callbackUri": webhook.url});
     let call = client.call("/calling/callConnections", wish).await;
     assert_eq!(outcome(&mut callee).await, Ok(()), "calls connect");
+    is_connected(&engine, &call).await;
     let play = json!({"playSources": [{"kind": "file", "file": {"uri": "prompt:beep"}}], "playTo": []});
     client.post(&format!("{call}:play"), play).await;
     let id = call.rsplit('/').next().expect("an id").to_owned();

@@ -28,6 +28,7 @@ async fn a_webhook_that_hangs_holds_up_neither_its_call_nor_others() {
     let (mut lost, mut well) = (phone(HERE).await, phone(HERE).await);
     let lost_call = call(&lost, &hanging).await;
     assert_eq!(outcome(&mut lost).await, Ok(()), "the call stands though nobody hears of it");
+    is_connected(&engine, &lost_call).await;
     let mut webhook = Webhook::start().await;
     let well_call = call(&well, &webhook.url).await;
     assert_eq!(outcome(&mut well).await, Ok(()));

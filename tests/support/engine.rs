@@ -36,7 +36,24 @@ impl Engine {
 
     /// Starts one on this data directory, which stays.
     pub fn start_in(data: &Path, flags: &[&str]) -> Engine {
-        let mut process = command(data, flags).spawn().expect("the engine's program");
+        Engine::begin(data, command(data, flags))
+    }
+
+    /// Starts one that may open so many files and no more.
+    pub fn start_with_open_files(files: u32, flags: &[&str]) -> Engine {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = folder.path().join("data");
+        let plain = command(&data, flags);
+        let mut limited = Command::new("sh");
+        limited.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" \"$@\""));
+        limited.arg(plain.get_program()).args(plain.get_args()).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut engine = Engine::begin(&data, limited);
+        engine._folder = Some(folder);
+        engine
+    }
+
+    fn begin(data: &Path, mut command: Command) -> Engine {
+        let mut process = command.spawn().expect("the engine's program");
         // It says that it is running once everything listens: a line to wait for, no clock to watch.
         let output = process.stdout.take().expect("its standard output");
         let mut lines = BufReader::new(output);
