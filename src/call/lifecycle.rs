@@ -98,6 +98,7 @@ impl Call {
             }
             LegEvent::Confirmed => {
                 self.remote.confirmed = true;
+                self.start_stream();
                 self.connect_if_ready(now);
             }
             LegEvent::MediaChanged { media } => {
@@ -271,8 +272,18 @@ impl Call {
             media.send_telephone_event.map_or("not agreed".to_owned(), |number| number.to_string()),
         );
         self.note(now, Topic::Media, text);
-        self.media(MediaCommand::Connect { leg: self.remote.leg, media: media.clone() });
         self.remote.agreed = Some(media);
+        self.start_stream();
+    }
+
+    /// Audio flows once the three-way handshake is over: an INVITE alone, whose source anybody can forge, must not send
+    /// a stream to the address that it names.
+    fn start_stream(&mut self) {
+        if self.remote.confirmed
+            && let Some(media) = self.remote.agreed.clone()
+        {
+            self.media(MediaCommand::Connect { leg: self.remote.leg, media });
+        }
     }
 
     fn connect_if_ready(&mut self, now: Time) {

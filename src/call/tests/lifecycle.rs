@@ -231,11 +231,27 @@ fn a_ringing_call_is_given_up_by_the_application() {
 }
 
 #[test]
+fn no_audio_leaves_before_the_handshake_is_over() {
+    let mut call = Call::incoming(incoming(), settings(), Time::EPOCH);
+    call.command(answer(), Time::EPOCH).unwrap();
+    call.media_event(MediaEvent::Opened { leg: LEG, port: 20_000 }, Time::EPOCH);
+    let mut streams = |call: &mut Call, event| {
+        call.leg_event(LEG, event, Time::EPOCH);
+        let connects = |output: &Output| matches!(output, Output::Media(MediaCommand::Connect { .. }));
+        std::iter::from_fn(|| call.poll()).filter(connects).count()
+    };
+    let media = Some(negotiated(Direction::SendRecv));
+    assert_eq!(streams(&mut call, LegEvent::Accepted { media }), 0);
+    assert_eq!(streams(&mut call, LegEvent::Confirmed), 1);
+}
+
+#[test]
 fn a_peer_that_holds_is_shown_on_hold_and_its_silence_forgiven() {
     let mut world = World::connected();
     for (direction, on_hold, updates) in [
         (Direction::SendOnly, true, 1),
         (Direction::Inactive, true, 0),
+        (Direction::RecvOnly, true, 0),
         (Direction::SendRecv, false, 1),
         (Direction::SendRecv, false, 0),
     ] {

@@ -44,8 +44,8 @@ fn plays_and_recognitions_wait_for_one_another_and_load_meanwhile() {
             "1500 PlayFailed 400/8535 #0 b",
             "1500 PlayStarted 200/0 c",
             "8500 RecognizeFailed 400/8510 c",
-            "8500 PlayStarted 200/0 call",
-            "9500 PlayCompleted 200/0 call",
+            "8500 PlayStarted 200/0 -",
+            "9500 PlayCompleted 200/0 -",
         ]
     );
 }

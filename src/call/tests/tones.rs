@@ -52,9 +52,9 @@ fn a_new_start_takes_over_and_a_stop_is_always_told() {
         world.told(),
         [
             "0 ContinuousDtmfTone 200/0 1:1 a",
-            "0 ContinuousDtmfTone 200/0 1:1 call",
+            "0 ContinuousDtmfTone 200/0 1:1 -",
             "0 ContinuousDtmfStopped 200/0 s",
-            "0 ContinuousDtmfStopped 200/0 call",
+            "0 ContinuousDtmfStopped 200/0 -",
         ]
     );
     for command in [
