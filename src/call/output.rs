@@ -126,6 +126,17 @@ pub enum EndedBy {
     Engine,
 }
 
+impl EndedBy {
+    /// The name that a metric carries.
+    pub fn name(self) -> &'static str {
+        match self {
+            EndedBy::Peer => "peer",
+            EndedBy::Application => "application",
+            EndedBy::Engine => "engine",
+        }
+    }
+}
+
 /// What remains of a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallRecord {

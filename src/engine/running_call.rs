@@ -345,8 +345,7 @@ impl RunningCall {
             Output::Event(event) => self.tell(*event),
             Output::Note(entry) => self.note(entry),
             Output::Ended(record) => {
-                let by = serde_json::to_value(record.ended_by).unwrap_or_default();
-                count(&self.hub.metrics.calls_ended, by.as_str().unwrap_or("unknown"));
+                count(&self.hub.metrics.calls_ended, record.ended_by.name());
                 tracing::info!(outcome = %record.outcome.message, "call ended");
                 let shown = self.ended_record(&record);
                 super::archive::keep(&self.hub, shown, self.about.started, &self.timeline, record.ended);

@@ -221,7 +221,7 @@ impl Signalling {
                 }
             }
             AgentOutput::Gone(leg) => self.let_go(leg, |owner| owner.in_stack = false),
-            AgentOutput::Counter(counter) => count(&self.hub.metrics.sip, format!("{counter:?}")),
+            AgentOutput::Counter(counter) => count(&self.hub.metrics.sip, counter.name()),
         }
     }
 
