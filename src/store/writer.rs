@@ -18,6 +18,9 @@ use crate::time::Time;
 
 /// Operations in one transaction.
 const BATCH: usize = 256;
+/// How long operations that nobody waits for may wait for others, to share a transaction with them: a busy engine then
+/// commits some twenty times a second instead of twice a call, and a call's answer is not held up by its own record.
+const GATHER: Duration = Duration::from_millis(50);
 /// First and longest pause while the database is locked. Retried as long as the process lives: the bound is the queue.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -182,6 +185,7 @@ async fn run(
                 if taken == 0 {
                     return;
                 }
+                gather(&mut queue, &mut batch).await;
                 write(&store, &mut batch, &counters).await;
             }
             _ = prune.tick() => {
@@ -189,6 +193,19 @@ async fn run(
                     tracing::warn!(%error, "old rows were not deleted; tried again later");
                 }
             }
+        }
+    }
+}
+
+/// Waits for more to write, for [`GATHER`] at most, and no longer once the batch is full or somebody waits for it.
+async fn gather(queue: &mut mpsc::Receiver<(WriteOp, Option<Done>)>, batch: &mut Vec<(WriteOp, Option<Done>)>) {
+    let until = tokio::time::Instant::now() + GATHER;
+    while batch.len() < BATCH && batch.iter().all(|(_, done)| done.is_none()) {
+        let room = BATCH - batch.len();
+        match tokio::time::timeout_at(until, queue.recv_many(batch, room)).await {
+            Ok(more) if more > 0 => {}
+            // The time is up, or the last sender is gone.
+            _ => return,
         }
     }
 }
@@ -259,4 +276,41 @@ async fn tidy(store: &Store, settings: &WriterSettings) -> Result<(), StoreError
     calls::retain(&mut transaction, settings.keep_calls).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waited_for() -> (WriteOp, Option<Done>) {
+        (WriteOp::Barrier, Some(Box::new(|_| {})))
+    }
+
+    #[tokio::test]
+    async fn what_somebody_waits_for_is_not_held_up() {
+        let (queue, mut receiver) = mpsc::channel(8);
+        let mut batch = vec![waited_for()];
+        queue.try_send((WriteOp::Barrier, None)).unwrap();
+        gather(&mut receiver, &mut batch).await;
+        assert_eq!((batch.len(), receiver.len()), (1, 1));
+
+        let mut batch = vec![(WriteOp::Barrier, None)];
+        queue.try_send(waited_for()).unwrap();
+        gather(&mut receiver, &mut batch).await;
+        assert_eq!((batch.len(), receiver.len()), (3, 0));
+    }
+
+    #[tokio::test]
+    async fn gathering_ends_with_a_full_batch_and_with_the_last_sender() {
+        let (queue, mut receiver) = mpsc::channel(BATCH + 8);
+        (0..BATCH + 7).for_each(|_| queue.try_send((WriteOp::Barrier, None)).unwrap());
+        let mut batch = vec![(WriteOp::Barrier, None)];
+        gather(&mut receiver, &mut batch).await;
+        assert_eq!((batch.len(), receiver.len()), (BATCH, 8));
+
+        drop(queue);
+        batch.truncate(1);
+        gather(&mut receiver, &mut batch).await;
+        assert_eq!((batch.len(), receiver.len()), (9, 0));
+    }
 }
