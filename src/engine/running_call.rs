@@ -389,7 +389,11 @@ impl RunningCall {
         let now = self.hub.clock.now();
         match event.kind {
             EventKind::CallConnected => self.connected = Some(now),
-            EventKind::CallDisconnected => self.fallback = None,
+            EventKind::CallDisconnected => {
+                self.fallback = None;
+                // What a rule or flow still wanted has no call any more to be done on.
+                self.wishes.clear();
+            }
             _ => {}
         }
         match &self.application {

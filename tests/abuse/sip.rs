@@ -203,7 +203,7 @@ async fn ten_thousand_half_open_calls_are_bounded_and_spare_the_others() {
     assert!(refused + ringing == 10_000 && (1..=3_000).contains(&ringing), "{counts:?}");
     let half_open = engine.metric("strowger_sip_state{kind=\"half_open\"}").await;
     assert!(half_open <= 1_000.0, "{half_open}");
-    assert!(engine.metric("strowger_sip_total{kind=\"Overloaded\"}").await >= refused as f64);
+    assert!(engine.metric("strowger_sip_total{kind=\"overloaded\"}").await >= refused as f64);
     Bystander::visit(&engine, Transport::Udp).await;
     // A second attacker takes what was left; the callers who talk go on talking.
     let other = Raw::at(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3)), &engine).await;
