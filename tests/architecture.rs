@@ -371,3 +371,20 @@ fn the_prompts_are_those_of_the_manifest() {
     let phrases = there.iter().filter(|p| p.parent().is_some_and(|folder| folder.ends_with("en"))).count();
     assert!(phrases >= 20, "{phrases} phrases");
 }
+
+/// The README's table of settings is the code's: each with its default, and none that is not there.
+#[test]
+fn the_readme_tells_of_every_setting() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("the README");
+    let row = Regex::new(r"(?m)^\| `([a-z][a-z0-9-]*)` \| (?:`([^`]*)`|empty) \|").expect("a pattern");
+    let told: BTreeMap<String, String> = row
+        .captures_iter(&readme)
+        .map(|found| (found[1].to_owned(), found.get(2).map_or("", |default| default.as_str()).to_owned()))
+        .collect();
+    for setting in strowger::config::SETTINGS {
+        assert_eq!(told.get(setting.name).map(String::as_str), Some(setting.default), "{} in README.md", setting.name);
+    }
+    let known: BTreeSet<&str> = strowger::config::SETTINGS.iter().map(|setting| setting.name).collect();
+    let unknown: Vec<_> = told.keys().filter(|name| !known.contains(name.as_str())).collect();
+    assert!(unknown.is_empty(), "README.md tells of settings that are not there: {unknown:?}");
+}

@@ -128,7 +128,8 @@ pub struct Beginning {
 
 /// Starts the task; it ends with the call. The call must be registered under `inbox`'s sender already.
 pub fn spawn(hub: Arc<Hub>, call: Call, about: About, beginning: Beginning, inbox: mpsc::Receiver<CallMessage>) {
-    let span = tracing::info_span!("call", id = %about.id);
+    // An error's span: whatever level is logged, a call's lines name it.
+    let span = tracing::error_span!("call", id = %about.id);
     let timeline = Timeline::new(hub.config.timeline_entries);
     let guard = Release { hub: Arc::clone(&hub), id: about.id.clone(), leg: about.leg, ended: false };
     let mut running = RunningCall {

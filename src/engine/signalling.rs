@@ -193,10 +193,17 @@ impl Signalling {
 
     fn output(&mut self, output: AgentOutput) {
         match output {
-            AgentOutput::Send { peer, bytes, .. } => {
+            AgentOutput::Send { peer, bytes, leg } => {
                 if let Err(error) = self.transports.send(&peer, bytes) {
-                    tracing::debug!(%peer, %error, "a SIP message was not sent");
                     let now = self.hub.clock.now();
+                    match leg {
+                        // On the call's timeline, and by that in the log under the call's id.
+                        Some(leg) => {
+                            let text = format!("not sent to {peer}: {error}");
+                            self.tell(leg, CallMessage::Note(TimelineEntry::new(now, Topic::Signalling, text).on(leg)));
+                        }
+                        None => tracing::debug!(%peer, %error, "a SIP message was not sent"),
+                    }
                     self.guarded(|agent| agent.transport_lost(&peer, now));
                 }
             }
