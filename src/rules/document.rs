@@ -379,5 +379,15 @@ fn join(path: &str, key: &str) -> String {
 }
 
 fn parse<T: DeserializeOwned>(value: &Value, path: &str, errors: &mut Vec<RuleError>) -> Option<T> {
-    T::deserialize(value).map_err(|error| errors.push(RuleError::new(path, error.to_string()))).ok()
+    let wrong = |error: serde_path_to_error::Error<serde_json::Error>| {
+        // How far into the value it went: `reject.reason`, `[2]`; what has no name of its own is `?` or `.`.
+        let inside = error.path().to_string();
+        let field = match inside.trim_end_matches(['?', '.']) {
+            "" => path.to_owned(),
+            index if index.starts_with('[') => format!("{path}{index}"),
+            member => format!("{path}.{member}"),
+        };
+        errors.push(RuleError::new(field, error.into_inner().to_string()));
+    };
+    serde_path_to_error::deserialize(value).map_err(wrong).ok()
 }

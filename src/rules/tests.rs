@@ -413,7 +413,7 @@ fn errors_name_the_field_and_what_is_allowed() {
         (json!({"to": {"regex": "a".repeat(513)}}), "match.to.regex: ", "512"),
         (json!({"to": {"exact": ""}}), "match.to.exact: ", "empty"),
         (json!({"to": {"suffix": "1"}}), "match.to: ", "`exact`"),
-        (json!({"to": {"exact": 7}}), "match.to: ", "expected a string"),
+        (json!({"to": {"exact": 7}}), "match.to.exact: ", "expected a string"),
         (json!({"to": {"exact": "a", "prefix": "b"}}), "match.to: ", ""),
         (json!({"to": "+44"}), "match.to: ", ""),
         (json!({"too": {"exact": "1"}}), "match.too: ", "unknown field; allowed are to, from"),
@@ -438,7 +438,7 @@ fn errors_name_the_field_and_what_is_allowed() {
         (json!({"percent": {"share": 101}}), "match.percent.share: ", "0 to 100"),
         (json!({"percent": {"share": -1}}), "match.percent.share: ", "0 to 100"),
         (json!({"percent": {"share": 0.001}}), "match.percent.share: ", "two decimal"),
-        (json!({"percent": {"share": 1, "by": "moon"}}), "match.percent: ", "`callId`"),
+        (json!({"percent": {"share": 1, "by": "moon"}}), "match.percent.by: ", "`callId`"),
     ] {
         let found = wrong_match(matching.clone());
         assert!(found.len() == 1 && found[0].starts_with(field) && found[0].contains(says), "{matching}: {found:?}");
@@ -449,13 +449,16 @@ fn errors_name_the_field_and_what_is_allowed() {
         (json!({"answer": {"play": ["prompt:../../etc/passwd"]}}), "action.answer.play[0]: "),
         (json!({"answer": {"play": ["file:///etc/passwd"]}}), "action.answer.play[0]: "),
         (json!({"answer": {"play": ["prompt:a"], "collect": {"maxTones": 0}}}), "action.answer.collect.maxTones: "),
-        (json!({"answer": {"play": ["prompt:a"], "collect": {"maxTones": 1, "stopTones": ["hash"]}}}), "action: "),
-        (json!({"answer": {"play": ["prompt:a"], "loop": true}}), "action: "),
+        (
+            json!({"answer": {"play": ["prompt:a"], "collect": {"maxTones": 1, "stopTones": ["hash"]}}}),
+            "action.answer.collect.stopTones[0]: ",
+        ),
+        (json!({"answer": {"play": ["prompt:a"], "loop": true}}), "action.answer"),
         (json!({"redirect": {"to": "y"}}), "action.redirect.to: "),
         (json!({"redirect": {"to": "sip:"}}), "action.redirect.to: "),
         (json!({"redirect": {"to": "sip:x@y>\r\nX: y"}}), "action.redirect.to: "),
         (json!({"forward": {"to": "0207"}}), "action.forward.to: "),
-        (json!({"reject": {"reason": "bored"}}), "action: "),
+        (json!({"reject": {"reason": "bored"}}), "action.reject.reason: "),
         (json!({"webhook": {"subscription": ""}}), "action.webhook.subscription: "),
         (json!({"webhook": {"subscription": "a"}, "reject": {"reason": "busy"}}), "action: "),
         (json!({"explode": {}}), "action: "),
