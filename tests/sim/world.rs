@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use strowger::call::{
-    Call, CallId, CallRecord, CallSettings, Clips, Command, Context, Event, EventKind, IncomingCall, LoadFailure,
+    Call, CallId, CallRecord, CallSettings, Clips, Command, Event, EventKind, IncomingCall, LoadFailure,
     LoadFailureKind, LoadId, OutgoingCall, Output, Party, Play, Recognize, RecognizeInput, Refusal, TimelineEntry,
     Topic,
 };
@@ -699,11 +699,6 @@ pub fn peer() -> Party {
 /// Digits are looked for, `#` ends them.
 pub fn digits(max_tones: usize, inter_tone: Duration) -> RecognizeInput {
     RecognizeInput::Dtmf { max_tones, stop_tones: vec![Digit::Pound], inter_tone }
-}
-
-/// The context of an event, for comparing.
-pub fn context(text: &str) -> Context {
-    Some(text.to_owned())
 }
 
 /// A prompt by its source: `prompt:name/milliseconds` is noise of that length, `prompt:missing` is not there.

@@ -52,6 +52,13 @@ impl Engine {
         engine
     }
 
+    /// Starts one on this data directory, with its log in a file.
+    pub fn start_logging(data: &Path, flags: &[&str], log: std::fs::File) -> Engine {
+        let mut command = command(data, flags);
+        command.stderr(log);
+        Engine::begin(data, command)
+    }
+
     fn begin(data: &Path, mut command: Command) -> Engine {
         let mut process = command.spawn().expect("the engine's program");
         // It says that it is running once everything listens: a line to wait for, no clock to watch.
