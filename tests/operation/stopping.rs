@@ -1,4 +1,5 @@
-//! Stopping: gently, impatiently, and by force; and what the next start finds.
+//! Stopping: gently, impatiently, and by force; and what the next start finds. The webhooks of these tests have threads
+//! of their own, since they must answer while a test waits for a process to end.
 
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ async fn drains(engine: &Engine) {
 
 const LONG: [&str; 3] = ["prompt:demo-menu", "prompt:demo-menu", "prompt:demo-menu"];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_waits_for_the_call_that_runs() {
     let mut engine = Engine::start(&["--drain-seconds", "600"]);
     engine.rule(answering(&LONG)).await;
@@ -32,7 +33,7 @@ async fn a_stop_waits_for_the_call_that_runs() {
     assert_eq!(engine.wait().code(), Some(0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_hangs_up_in_the_end_and_lets_events_leave() {
     let mut engine = Engine::start(&["--drain-seconds", "1"]);
     let mut webhook = Webhook::start().await;
@@ -59,7 +60,7 @@ async fn a_stop_hangs_up_in_the_end_and_lets_events_leave() {
 }
 
 /// Killed in the middle of a call, with events that nobody has taken yet.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_engine_owed_is_delivered_by_the_next() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
