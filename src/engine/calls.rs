@@ -140,7 +140,7 @@ async fn create(hub: &Arc<Hub>, wish: CreateCall) -> Result<CallProperties, Call
         return Err(CallError::Unavailable(format!("{} calls are running, the most allowed", hub.config.max_calls)));
     }
     let (reply, leg) = oneshot::channel();
-    hub.signal(Signal::NewLeg(sender, reply));
+    hub.signal(Signal::NewLeg(id.to_string(), sender, reply));
     let Ok(leg) = leg.await else {
         hub.calls.remove(&id.to_string());
         return Err(CallError::Unavailable("signalling is too busy".into()));

@@ -2,8 +2,8 @@
 //! of each delivery back onto the call's timeline.
 
 use super::Hub;
-use super::archive;
 use super::metrics::count;
+use super::registry;
 use super::running_call::{About, CallMessage};
 use std::collections::BTreeMap;
 
@@ -104,7 +104,5 @@ pub fn notice(hub: &Hub, notice: &DeliveryNotice) {
         hub.calls.tell(hub, id, CallMessage::NotAnnounced);
     }
     let entry = TimelineEntry::new(notice.at, Topic::Delivery, text);
-    if !hub.calls.tell(hub, id, CallMessage::Note(entry.clone())) {
-        archive::add_late(hub, id, &entry);
-    }
+    registry::note(hub, id, hub.calls.get(id).as_ref(), entry);
 }

@@ -16,8 +16,8 @@ use crate::sip::leg::{Invitation, LegCommand};
 /// Seconds after which a caller that met a full engine may try again.
 const RETRY_AFTER: u32 = 10;
 
-/// Decides about an invitation and starts its call. An error is what the leg is told instead.
-pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<mpsc::Sender<CallMessage>, LegCommand> {
+/// Decides about an invitation and starts its call; its id and inbox. An error is what the leg is told instead.
+pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Sender<CallMessage>), LegCommand> {
     let busy = || LegCommand::Refuse { status: 503, phrase: None, retry_after: Some(RETRY_AFTER) };
     if hub.draining.load(Ordering::Relaxed) {
         count(&hub.metrics.calls_refused, "draining");
@@ -69,7 +69,7 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<mpsc::Sender<Call
     }
     let call = Call::incoming(setup, settings, now);
     spawn(Arc::clone(hub), call, about, beginning, inbox);
-    Ok(sender)
+    Ok((id.to_string(), sender))
 }
 
 fn candidate(hub: &Hub, invitation: &Invitation) -> Candidate {

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
-use super::Hub;
 use super::metrics::count;
 use super::running_call::CallMessage;
+use super::{Hub, archive};
+use crate::call::TimelineEntry;
 
 /// Live calls by id, at most as many as `max-calls` says.
 pub struct Registry {
@@ -75,14 +77,31 @@ impl Registry {
     }
 }
 
+/// Puts an entry onto the timeline of call `id`: by its inbox while it lives, else onto what is kept of it, for the
+/// peer's last words and the last deliveries come after the end.
+pub fn note(hub: &Hub, id: &str, inbox: Option<&mpsc::Sender<CallMessage>>, entry: TimelineEntry) {
+    let message = CallMessage::Note(entry);
+    let sent = match inbox {
+        Some(inbox) => inbox.try_send(message),
+        None => Err(TrySendError::Closed(message)),
+    };
+    match sent {
+        Err(TrySendError::Closed(CallMessage::Note(entry))) => {
+            archive::add_late(hub, id, &entry);
+        }
+        Err(TrySendError::Full(_)) => count(&hub.metrics.failures, "call inbox full"),
+        _ => {}
+    }
+}
+
 /// Puts a message into an inbox without waiting. False: the call is gone, or its inbox is full (counted).
 pub fn offer(hub: &Hub, inbox: &mpsc::Sender<CallMessage>, message: CallMessage) -> bool {
     match inbox.try_send(message) {
         Ok(()) => true,
-        Err(mpsc::error::TrySendError::Full(_)) => {
+        Err(TrySendError::Full(_)) => {
             count(&hub.metrics.failures, "call inbox full");
             false
         }
-        Err(mpsc::error::TrySendError::Closed(_)) => false,
+        Err(TrySendError::Closed(_)) => false,
     }
 }

@@ -191,6 +191,13 @@ impl RunningCall {
             }
             self.carry_out();
         }
+        // What reached the call while it ended still belongs onto its timeline.
+        inbox.close();
+        while let Ok(message) = inbox.try_recv() {
+            if let CallMessage::Note(entry) = message {
+                super::archive::add_late(&self.hub, &self.about.id, &entry);
+            }
+        }
     }
 
     fn alarm(&mut self) {

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Hub;
 use super::metrics::count;
-use super::registry::offer;
+use super::registry::{note, offer};
 use super::running_call::CallMessage;
 use crate::call::{TimelineEntry, Topic};
 use crate::media::MediaEvent;
@@ -29,8 +29,8 @@ pub enum Signal {
     Command(LegId, LegCommand),
     /// Place this leg.
     Place(LegId, Box<OutgoingInvite>),
-    /// Reserve a leg whose events go to this inbox.
-    NewLeg(mpsc::Sender<CallMessage>, oneshot::Sender<LegId>),
+    /// Reserve a leg for the call with this id, whose events go to this inbox.
+    NewLeg(String, mpsc::Sender<CallMessage>, oneshot::Sender<LegId>),
     /// From the media threads, for the call that has the leg.
     Media(MediaEvent),
     /// The call that had the leg is gone: nobody listens to it any more.
@@ -51,6 +51,8 @@ pub struct Signalling {
 }
 
 struct Owner {
+    /// The call's id.
+    call: String,
     inbox: mpsc::Sender<CallMessage>,
     /// The stack may still tell of the leg.
     in_stack: bool,
@@ -138,10 +140,10 @@ impl Signalling {
                 }
                 self.guarded(|agent| agent.place(leg, *invite, now));
             }
-            Signal::NewLeg(inbox, reply) => {
+            Signal::NewLeg(call, inbox, reply) => {
                 let leg = self.agent.new_leg();
                 // The stack hears of it when it is placed, which may never be.
-                self.legs.insert(leg, Owner { inbox, in_stack: false, in_media: true });
+                self.legs.insert(leg, Owner { call, inbox, in_stack: false, in_media: true });
                 if reply.send(leg).is_err() {
                     self.legs.remove(&leg);
                 }
@@ -221,10 +223,9 @@ impl Signalling {
                     format!("{first_line} {arrow} {peer}{again}"),
                 );
                 let entry = entry.on(leg).with_detail(String::from_utf8_lossy(&bytes));
-                if self.legs.contains_key(&leg) {
-                    self.tell(leg, CallMessage::Note(entry));
-                } else {
-                    self.early.push((leg, entry));
+                match self.legs.get(&leg) {
+                    Some(owner) => note(&self.hub, &owner.call, Some(&owner.inbox), entry),
+                    None => self.early.push((leg, entry)),
                 }
             }
             AgentOutput::Gone(leg) => self.let_go(leg, |owner| owner.in_stack = false),
@@ -235,11 +236,11 @@ impl Signalling {
     fn incoming(&mut self, invitation: Invitation) {
         let leg = invitation.leg;
         match super::incoming::begin(&self.hub, invitation) {
-            Ok(inbox) => {
+            Ok((call, inbox)) => {
                 for (_, entry) in self.early.extract_if(.., |(early, _)| *early == leg) {
                     offer(&self.hub, &inbox, CallMessage::Note(entry));
                 }
-                self.legs.insert(leg, Owner { inbox, in_stack: true, in_media: true });
+                self.legs.insert(leg, Owner { call, inbox, in_stack: true, in_media: true });
             }
             Err(refusal) => {
                 let now = self.hub.clock.now();
