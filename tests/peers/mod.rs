@@ -1,5 +1,6 @@
 //! Real peers on loopback: SIPp, the official SDKs, real audio. `tests/run.sh` installs what they need; a test whose
 //! tool is missing fails and says so.
 
+mod audio;
 mod sdk;
 mod sipp;

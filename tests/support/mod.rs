@@ -1,13 +1,13 @@
-//! What tests share: a running engine, a client of its REST API, a webhook.
+//! What tests share: a running engine, a client of its REST API, a webhook, an RTP port.
 
 mod client;
-mod ear;
 mod engine;
+mod rtp;
 mod webhook;
 
 pub use client::Client;
-pub use ear::{Ear, Packet};
 pub use engine::Engine;
+pub use rtp::{Packet, RtpPort};
 pub use webhook::Webhook;
 
 use std::time::Duration;

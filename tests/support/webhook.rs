@@ -10,7 +10,7 @@ use axum::routing::post;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::PATIENCE;
+use super::{Engine, PATIENCE};
 
 /// A listening webhook.
 pub struct Webhook {
@@ -43,6 +43,16 @@ impl Webhook {
         let router = Router::new().route("/events", post(hear));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Webhook { url, events, status }
+    }
+
+    /// One that is subscribed to the incoming calls of this engine, and gets all of them by a rule.
+    pub async fn subscribed(engine: &Engine) -> Webhook {
+        let webhook = Webhook::start().await;
+        let subscription = json!({"name": "app", "endpoint": webhook.url});
+        let (status, answer) = engine.request("PUT", "/v1/subscriptions/app", Some(subscription)).await;
+        assert!(matches!(status, 200 | 201), "{status}: {answer}");
+        engine.rule(json!({"name": "app", "priority": 1, "action": {"webhook": {"subscription": "app"}}})).await;
+        webhook
     }
 
     /// Answers with this status from now on; events answered without a 2xx are not kept.

@@ -31,3 +31,33 @@ tone mono-48k.m4a 48000 1 -c:a aac -b:a 64k -f ipod -movflags +faststart
 tone mono-16k.aac 16000 1 -c:a aac -b:a 32k -f adts
 # The second channel silent, cut short so that the file stays small.
 sox -D -R -n -r 44100 -b 16 left-44k.wav synth 0.15 sine 1000 gain -3 remix 1 0
+# Keys as a phone without telephone-event sends them: speech, then all sixteen of different lengths (60 to 120 ms) with
+# pauses of 60 to 100 ms and the high tone 2 dB louder, over a quiet voice and noise, then speech again.
+prompts=../../../prompts/en
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+key() { # file, seconds, pause after it, low tone, high tone
+    sox -D -R -m -v 1 "|sox -D -R -n -r 8000 -p synth $2 sine $4 gain -14" \
+        -v 1 "|sox -D -R -n -r 8000 -p synth $2 sine $5 gain -12" -r 8000 -b 16 "$work/$1.wav" pad 0 "$3"
+}
+key 01 0.10 0.10 697 1209 # 1
+key 02 0.06 0.06 852 1477 # 9
+key 03 0.08 0.08 852 1209 # 7
+key 04 0.12 0.06 697 1477 # 3
+key 05 0.06 0.10 941 1336 # 0
+key 06 0.07 0.07 941 1336 # 0
+key 07 0.08 0.06 770 1336 # 5
+key 08 0.09 0.06 697 1336 # 2
+key 09 0.06 0.08 770 1209 # 4
+key 10 0.07 0.06 852 1336 # 8
+key 11 0.08 0.07 770 1477 # 6
+key 12 0.06 0.06 941 1209 # *
+key 13 0.08 0.08 697 1633 # A
+key 14 0.07 0.06 770 1633 # B
+key 15 0.09 0.07 852 1633 # C
+key 16 0.06 0.06 941 1633 # D
+key 17 0.10 0.10 941 1477 # pound
+sox -D -R "$prompts/please-enter-your-account-number.wav" "$work"/[01]?.wav "$prompts/thank-you.wav" "$work/dry.wav"
+seconds=$(soxi -D "$work/dry.wav")
+sox -D -R -m -v 1 "$work/dry.wav" -v 0.04 "|sox -D $prompts/demo-menu.wav -p trim 0 $seconds" \
+    -v 1 "|sox -D -R -n -r 8000 -p synth $seconds pinknoise gain -46" -b 16 dtmf-and-speech.wav
