@@ -2,8 +2,9 @@
 //!
 //! The rules, in order:
 //! 1. Only well-formed RTP with an agreed payload type is judged at all (the caller sees to it).
-//! 2. Nothing is locked: the signalled address, or another port of its host (NAT without port preservation), is
-//!    locked by its first packet. Another host (the peer is behind NAT and signalled a private address, or media
+//! 2. Nothing is locked, and the peer should be sending (else nobody is: we send to the signalled address): the
+//!    signalled address, or another port of its host (NAT without port preservation), is locked by its first packet.
+//!    Another host (the peer is behind NAT and signalled a private address, or media
 //!    comes from another box) needs [`PROBATION_PACKETS`] packets of one SSRC in sequence, so that sprayed
 //!    single packets lock nothing.
 //! 3. Locked: a better source than the locked one takes over. The signalled address beats any other at any
@@ -12,7 +13,8 @@
 //! 5. Locked and silent for longer, *while the peer should be sending*: a source that is no worse, or a new port of
 //!    the locked host (its NAT binding changed), may take over as under 2. A worse one never may, nor anyone
 //!    during a hold, when silence is what was agreed.
-//! 6. A re-INVITE that changes the signalled address clears the lock; one that does not keeps it.
+//! 6. A re-INVITE that changes the signalled address clears the lock; one that does not keeps it. What the source
+//!    that was locked has still under way must not lock it again: for [`RELOCK_AFTER`] it is heard, but not sent to.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,7 +26,8 @@ use crate::time::Time;
 pub const PROBATION_PACKETS: u32 = 3;
 /// How long after the first lock the signalled host may still take over from another host.
 pub const SETTLING: Duration = Duration::from_secs(3);
-/// Silence of the locked source after which another may take over.
+/// Silence of the locked source after which another may take over; also how long a source that the peer signalled
+/// itself away from is not locked again.
 pub const RELOCK_AFTER: Duration = Duration::from_secs(2);
 /// A candidate that is silent this long gives its place to another.
 const CANDIDATE_PATIENCE: Duration = Duration::from_millis(200);
@@ -45,6 +48,13 @@ struct Lock {
     heard: Time,
 }
 
+/// The source that was locked until the peer signalled another address.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    source: SocketAddr,
+    at: Time,
+}
+
 /// Someone who may become the source.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
@@ -58,7 +68,7 @@ struct Candidate {
 /// What a packet's source is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
-    /// The locked source.
+    /// The locked source, or for a moment the one that was locked before a re-INVITE (rule 6).
     Ours,
     /// The locked source from this packet on; before it nobody was (`None`), or another.
     Locked {
@@ -76,13 +86,14 @@ pub enum Judgement {
 pub struct SourceRules {
     signalled: SocketAddr,
     lock: Option<Lock>,
+    left: Option<Left>,
     candidate: Option<Candidate>,
 }
 
 impl SourceRules {
     /// Nothing is locked yet; `signalled` is what the peer's SDP says.
     pub fn new(signalled: SocketAddr) -> Self {
-        SourceRules { signalled, lock: None, candidate: None }
+        SourceRules { signalled, lock: None, left: None, candidate: None }
     }
 
     /// The stream was negotiated anew (rule 6). An unusable address (old-style hold) changes nothing.
@@ -91,7 +102,9 @@ impl SourceRules {
         if is_somewhere(signalled) && signalled != self.signalled {
             self.signalled = signalled;
             // Already sending from where it now says it will: nothing to look for.
-            self.lock = self.lock.filter(|lock| lock.source == signalled);
+            if let Some(lock) = self.lock.take_if(|lock| lock.source != signalled) {
+                self.left = Some(Left { source: lock.source, at: now });
+            }
         }
         if let Some(lock) = &mut self.lock {
             lock.rank = rank(self.signalled, lock.source);
@@ -114,7 +127,12 @@ impl SourceRules {
     pub fn judge(&mut self, source: SocketAddr, header: &Header, expected: bool, now: Time) -> Judgement {
         let new_rank = rank(self.signalled, source);
         let Some(lock) = &mut self.lock else {
-            return self.admit(source, new_rank, header, now);
+            let left = self.left.is_some_and(|left| left.source == source && now.since(left.at) < RELOCK_AFTER);
+            return match (left && new_rank < Rank::Signalled, expected) {
+                (true, _) => Judgement::Ours,
+                (false, true) => self.admit(source, new_rank, header, now),
+                (false, false) => Judgement::Probation,
+            };
         };
         if lock.source == source {
             lock.heard = now;
@@ -328,6 +346,44 @@ mod tests {
         assert_eq!(bench.source(), "");
         assert_eq!(bench.rules.destination().unwrap().to_string(), "10.0.0.5:5000");
         assert!(matches!(bench.packet("10.0.0.5:5000"), Judgement::Locked { .. }));
+    }
+
+    #[test]
+    fn late_packets_from_the_port_before_a_re_invite_do_not_lock_it_again() {
+        let moved = "10.0.0.1:5000";
+        let mut bench = Bench::new();
+        bench.packet(SIGNALLED);
+        bench.rules.renegotiate(moved.parse().unwrap(), bench.now);
+        for _ in 0..5 {
+            assert_eq!(bench.packet(SIGNALLED), Judgement::Ours, "heard");
+            assert_eq!(bench.rules.destination().unwrap().to_string(), moved, "but not sent to");
+        }
+        assert_eq!(bench.packet(moved), Judgement::Locked { before: None });
+        assert_eq!(bench.packet(SIGNALLED), Judgement::Stranger);
+        // There and back again: it is the signalled one now.
+        bench.rules.renegotiate(SIGNALLED.parse().unwrap(), bench.now);
+        assert_eq!(bench.packet(SIGNALLED), Judgement::Locked { before: None });
+    }
+
+    #[test]
+    fn a_peer_that_goes_on_sending_from_the_port_before_is_followed_in_the_end() {
+        let mut bench = Bench::new();
+        bench.packet(SIGNALLED);
+        bench.rules.renegotiate("10.0.0.1:5000".parse().unwrap(), bench.now);
+        bench.wait(RELOCK_AFTER);
+        assert_eq!(bench.packet(SIGNALLED), Judgement::Locked { before: None });
+    }
+
+    #[test]
+    fn nobody_is_locked_while_the_peer_should_not_send() {
+        let mut bench = Bench::new();
+        for _ in 0..5 {
+            for from in [SIGNALLED, SAME_HOST, NAT] {
+                assert_eq!(bench.packet_when(from, false), Judgement::Probation);
+            }
+        }
+        assert_eq!(bench.rules.destination().unwrap().to_string(), SIGNALLED);
+        assert_eq!(bench.packet(SIGNALLED), Judgement::Locked { before: None });
     }
 
     #[test]

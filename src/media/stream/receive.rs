@@ -161,9 +161,12 @@ impl Stream {
     /// A packet of the source: puts it where it belongs.
     fn take(&mut self, packet: &Packet<'_>, meaning: Meaning, now: Time) {
         let header = packet.header;
-        let arrival = match &mut self.received {
-            Some(received) if received.ssrc == header.ssrc => received.sequence.update(header.sequence),
-            _ => {
+        let arrival = match (&mut self.received, meaning) {
+            (Some(received), _) if received.ssrc == header.ssrc => received.sequence.update(header.sequence),
+            // Some gateways send events with an SSRC of their own beside the audio's. Order, loss and playout are the
+            // audio's alone; such events are only counted as received.
+            (_, Meaning::Event) => return self.take_event(packet, now),
+            (_, Meaning::Audio(_)) => {
                 self.begin_source(header.ssrc, header.sequence, now);
                 Arrival::Next { missing: 0 }
             }
@@ -212,15 +215,17 @@ impl Stream {
             self.statistics.malformed += 1;
             return;
         }
-        // While the event lasts no audio is sent: nothing is lost that should be concealed.
-        if let Some(&[_, _, high, low]) = packet.payload.first_chunk::<4>() {
+        // While the event lasts no audio is sent: nothing is lost that should be concealed. Another SSRC's timestamps
+        // say nothing about the audio.
+        let of_the_audio = self.received.as_ref().is_some_and(|received| received.ssrc == header.ssrc);
+        if of_the_audio && let Some(&[_, _, high, low]) = packet.payload.first_chunk::<4>() {
             let duration = u32::from(u16::from_be_bytes([high, low]));
             let tail = duration.min(EVENT_TAIL);
             self.playout.insert_silence(header.timestamp.wrapping_add(duration - tail), tail as usize);
         }
     }
 
-    /// The first packet of an SSRC.
+    /// The first audio packet of an SSRC. Presses are no matter of it: a repeated end may come after it.
     fn begin_source(&mut self, ssrc: u32, sequence: u16, now: Time) {
         let fresh = Received { ssrc, sequence: Sequence::new(sequence), jitter: Jitter::default(), last_sr: None };
         if let Some(before) = self.received.replace(fresh) {
@@ -228,8 +233,6 @@ impl Stream {
             let highest = before.jitter.highest_milliseconds();
             self.statistics.max_jitter_ms = self.statistics.max_jitter_ms.max(highest);
             self.playout.reset();
-            let (leg, events) = (self.leg, &mut self.events);
-            self.event_receiver.reset(now, &mut |report| tell(events, MediaEvent::Tone { leg, report }));
             self.restarted(now, "its SSRC changed");
         }
     }

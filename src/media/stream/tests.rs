@@ -474,6 +474,51 @@ fn events_of_the_peer_are_reported_and_leave_silence_not_an_echo() {
 }
 
 #[test]
+fn events_with_an_ssrc_of_their_own_are_one_press_and_leave_the_audio_alone() {
+    let mut bench = Bench::new();
+    let mut event_sequence = 40_000;
+    let mut press = |bench: &mut Bench, digit, start| {
+        for duration in [160u16, 320, 480, 640, 800, 800, 800] {
+            let end = if duration == 800 { 0x80 } else { 0 };
+            let [high, low] = duration.to_be_bytes();
+            let audio = (bench.sequence, bench.timestamp, bench.ssrc);
+            (bench.sequence, bench.timestamp, bench.ssrc) = (event_sequence, start, 4_711);
+            let bytes = bench.packet(101, &[digit, end | 10, high, low]);
+            (bench.sequence, bench.timestamp, bench.ssrc) = audio;
+            event_sequence += 1;
+            bench.receive(&bytes, peer());
+            bench.hear(&[504; 160]);
+            bench.tick();
+        }
+    };
+    press(&mut bench, 8, 1_000);
+    press(&mut bench, 8, 9_000);
+    press(&mut bench, 3, 17_000);
+    assert_eq!(bench.digits(Way::TelephoneEvent), "883");
+    assert_eq!(bench.reports().len(), 6, "a start and an end each");
+    let statistics = bench.stream.statistics();
+    assert_eq!((statistics.packets_received, statistics.packets_lost), (42, 0));
+    assert_eq!((statistics.restarts, statistics.reordered, statistics.duplicates, statistics.late), (0, 0, 0, 0));
+    assert_eq!(statistics.concealed_frames, 0);
+}
+
+#[test]
+fn a_late_packet_from_the_port_before_a_re_invite_keeps_no_audio_there() {
+    let mut bench = Bench::new();
+    bench.hear(&[504; 160]);
+    assert_eq!(bench.tick().unwrap().to, peer());
+    let moved: SocketAddr = "192.0.2.10:6000".parse().unwrap();
+    for direction in [Direction::SendRecv, Direction::SendOnly] {
+        bench.connect(|media| {
+            media.remote_rtp = moved;
+            media.direction = direction;
+        });
+        bench.hear(&[504; 160]);
+        assert!(bench.ticks(200).iter().all(|sent| sent.to == moved), "{direction:?}");
+    }
+}
+
+#[test]
 fn the_capture_is_what_was_heard_and_bounded() {
     let mut bench = Bench::new();
     bench.stream.capture(20);
