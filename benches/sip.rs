@@ -111,6 +111,7 @@ fn agent(side: usize) -> UserAgent {
         user: "strowger".into(),
         product: "Strowger".into(),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
+        info_types: &[],
         timers: TimerConfig::default(),
         limits: AgentLimits::default(),
     };

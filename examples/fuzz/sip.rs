@@ -179,6 +179,7 @@ impl Agent {
             user: "strowger".into(),
             product: "Strowger/fuzz".into(),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            info_types: &["application/dtmf-relay", "application/dtmf"],
             timers: TimerConfig::default(),
             limits: AgentLimits { legs: 200, half_open: 100, server_transactions: 500, ..AgentLimits::default() },
         };

@@ -22,6 +22,7 @@ pub mod timeline;
 #[cfg(test)]
 mod tests;
 
+pub use crate::dtmf::info::TYPES as INFO_TYPES;
 pub use command::{
     Choice, Command, Context, MAX_QUEUED, MAX_SOURCES, MAX_TONES, Play, Recognize, RecognizeInput, Refusal,
     RejectReason, Reply,

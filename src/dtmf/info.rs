@@ -14,6 +14,9 @@ pub const DTMF_RELAY: &str = "application/dtmf-relay";
 /// Media type of the body that is only the digit.
 pub const DTMF: &str = "application/dtmf";
 
+/// All that is read here.
+pub const TYPES: &[&str] = &[DTMF_RELAY, DTMF];
+
 /// What a press lasts when the body does not say.
 const DEFAULT_DURATION: Duration = Duration::from_millis(160);
 /// Longer announcements are taken as this: a key is not held longer by a person.

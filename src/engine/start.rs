@@ -21,7 +21,7 @@ use crate::api::server::{Handle, Limits, serve_http, serve_https};
 use crate::api::service::{Administration, Calls};
 use crate::api::tls::{TlsError, TlsFiles, load_or_create};
 use crate::api::{Api, Scheme};
-use crate::call::CallSettings;
+use crate::call::{CallSettings, INFO_TYPES};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::{IncomingContextKey, Outbox, OutboxSettings, webhook_client};
@@ -375,6 +375,7 @@ fn agent_config(config: &Config, listeners: &Listeners) -> AgentConfig {
         user: "strowger".to_owned(),
         product: concat!("Strowger/", env!("CARGO_PKG_VERSION")).to_owned(),
         codecs: config.codecs.clone(),
+        info_types: INFO_TYPES,
         timers: TimerConfig::default(),
         limits: AgentLimits::default(),
     }

@@ -95,6 +95,7 @@ impl Phone {
                 user: "phone".to_owned(),
                 product: concat!("strowger-phone/", env!("CARGO_PKG_VERSION")).to_owned(),
                 codecs: vec![Codec::Pcmu, Codec::Pcma],
+                info_types: &[],
                 timers: TimerConfig::default(),
                 limits: AgentLimits::default(),
             },

@@ -24,6 +24,8 @@ pub struct Dialog {
     remote_cseq: Option<u32>,
     /// Where the peer (or its proxy) was last heard from.
     pub peer: Peer,
+    /// The address that it then took for its own, where its request came from another one: a NAT is between.
+    mapped: Option<IpAddr>,
 }
 
 /// A request came out of order (RFC 3261 §12.2.2): 500.
@@ -46,6 +48,7 @@ impl Dialog {
             local_cseq,
             remote_cseq: Some(invite.headers.cseq()?.number),
             peer,
+            mapped: mapped(invite, peer),
         })
     }
 
@@ -63,6 +66,7 @@ impl Dialog {
             local_cseq: invite.headers.cseq()?.number,
             remote_cseq: None,
             peer,
+            mapped: None,
         })
     }
 
@@ -88,6 +92,12 @@ impl Dialog {
         }
         self.remote_cseq = Some(number);
         Ok(())
+    }
+
+    /// Takes note of where a request of the peer's came from: a peer that has moved is followed there.
+    pub fn hear(&mut self, request: &Request, peer: Peer) {
+        self.peer = peer;
+        self.mapped = mapped(request, peer);
     }
 
     /// A target refresh: the Contact of a re-INVITE or of a 2xx to ours (§12.2).
@@ -143,14 +153,16 @@ impl Dialog {
 
     /// Where requests within the dialog go: the first route, else the target, when it is an address. The connection
     /// that the peer uses is used for as long as it leads there. Where the peer was last heard from serves instead
-    /// when there is only a name, or a private address behind a public one (a NAT that the peer does not know of).
+    /// when there is only a name, or an address behind a NAT that the peer does not know of: a private one behind a
+    /// public one, or the very one that its requests claim to come from and do not.
     pub fn next_hop(&self) -> Peer {
         let uri = self.routes.first().map_or(&self.target, |route| &route.uri);
         let named = uri.param("transport").and_then(Transport::from_name);
         let transport = named.unwrap_or(self.peer.transport);
         let maddr = uri.param("maddr").and_then(|m| Host::parse(m.as_bytes()));
         let Some(ip) = maddr.as_ref().or(uri.host()).and_then(Host::ip) else { return self.peer };
-        let behind_nat = self.routes.is_empty() && is_private(ip) && !is_private(self.peer.remote.ip());
+        let behind_nat = self.mapped == Some(ip) || (is_private(ip) && !is_private(self.peer.remote.ip()));
+        let behind_nat = self.routes.is_empty() && behind_nat;
         if ip.is_unspecified() || behind_nat {
             return self.peer;
         }
@@ -160,6 +172,12 @@ impl Dialog {
         let remote = SocketAddr::new(ip, uri.port().unwrap_or(transport.default_port()));
         Peer { transport, remote, local: self.peer.local, connection: None }
     }
+}
+
+/// The sender's address as its top Via has it, where the request came from another one (§18.2.1).
+fn mapped(request: &Request, peer: Peer) -> Option<IpAddr> {
+    let claimed = request.headers.top_via().ok()?.host.ip()?;
+    (claimed != peer.remote.ip().to_canonical()).then_some(claimed)
 }
 
 /// Addresses that mean nothing outside their own network.
@@ -228,6 +246,25 @@ mod tests {
         let other = hop("sip:a@198.51.100.77;transport=tcp", tcp);
         assert_eq!((other.remote, other.connection), ("198.51.100.77:5060".parse().unwrap(), None));
         assert_eq!(hop("sip:a@203.0.113.5;transport=tcp", udp).transport, Transport::Tcp);
+    }
+
+    #[test]
+    fn an_address_that_requests_only_claim_to_come_from() {
+        let from = |remote: &str| peer(remote, Transport::Udp, None);
+        let hop = |extra: &str, from: Peer| Dialog::incoming(&invite(extra), "us", 1, from).unwrap().next_hop();
+        let contact = "Contact: <sip:a@198.51.100.1:5080>\r\n";
+        let nat = from("10.0.0.1:40000");
+        assert_eq!(hop(contact, nat), nat);
+        assert_eq!(hop(contact, from("198.51.100.1:40000")).remote, "198.51.100.1:5080".parse().unwrap(), "no NAT");
+        let other = "Contact: <sip:a@198.51.100.2:5080>\r\n";
+        assert_eq!(hop(other, nat).remote, "198.51.100.2:5080".parse().unwrap(), "a proxy was between");
+        let routed = format!("Record-Route: <sip:198.51.100.1;lr>\r\n{contact}");
+        assert_eq!(hop(&routed, nat).remote, "198.51.100.1:5060".parse().unwrap(), "a route is a route");
+
+        // Or seen later.
+        let mut dialog = Dialog::incoming(&invite(contact), "us", 1, from("198.51.100.1:5080")).unwrap();
+        dialog.hear(&invite(contact), nat);
+        assert_eq!(dialog.next_hop(), nat);
     }
 
     #[test]

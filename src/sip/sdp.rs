@@ -6,6 +6,7 @@
 //! - One audio line is taken, the first that we can answer; every other line is refused with port 0, in its place.
 //! - An answer lists what both speak in the offer's order and with the offer's payload numbers (RFC 3264 §6.1).
 //! - `c=0.0.0.0` (hold after RFC 2543) is read as "send me nothing", whatever the direction says.
+//! - A line at an address of the other family (IPv4, IPv6) than ours cannot be answered: no packet would get there.
 //! - `o=` keeps its id for the dialog's life; its version moves only when our description differs from the last one.
 
 use std::net::{IpAddr, SocketAddr};
@@ -35,9 +36,38 @@ pub enum SdpError {
     /// More media lines than we care to answer.
     #[error("the session description has more than {MAX_MEDIA_LINES} media lines")]
     TooManyLines,
-    /// No audio over plain RTP, at an address, in a codec of ours.
+    /// No audio over plain RTP, at an address of our family, in a codec of ours.
     #[error("no audio stream in common")]
     NothingInCommon,
+}
+
+/// Which addresses a stream of ours can reach: `IP4` or `IP6` in `c=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Family {
+    /// `IP4`.
+    V4,
+    /// `IP6`.
+    V6,
+}
+
+impl From<IpAddr> for Family {
+    fn from(ip: IpAddr) -> Family {
+        if ip.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+}
+
+impl Family {
+    fn name(self) -> &'static str {
+        match self {
+            Family::V4 => "IP4",
+            Family::V6 => "IP6",
+        }
+    }
+
+    /// Nowhere (old-style hold) is as near to one family as to the other.
+    fn reaches(self, ip: IpAddr) -> bool {
+        ip.is_unspecified() || self == ip.into()
+    }
 }
 
 /// A peer's description: what we need of it.
@@ -83,17 +113,17 @@ impl Description {
         Ok(Description { lines })
     }
 
-    /// What of `ours` the peer also speaks, by the first line that we would answer: codecs in its order,
-    /// telephone-event, direction seen from our side, and its RTP address.
-    pub fn in_common(&self, ours: &[Codec]) -> Option<(Vec<Codec>, bool, Direction, SocketAddr)> {
-        let (_, audio) = self.choose(ours)?;
+    /// What of `ours` the peer also speaks, by the first line that we, with addresses of `family`, would answer: codecs
+    /// in its order, telephone-event, direction seen from our side, and its RTP address.
+    pub fn in_common(&self, ours: &[Codec], family: Family) -> Option<(Vec<Codec>, bool, Direction, SocketAddr)> {
+        let (_, audio) = self.choose(ours, family)?;
         let codecs = common(audio, ours).into_iter().map(|(_, codec)| codec).collect();
         Some((codecs, audio.telephone_event.is_some(), seen_from_here(audio), audio.rtp))
     }
 
-    fn choose(&self, ours: &[Codec]) -> Option<(usize, &AudioLine)> {
+    fn choose(&self, ours: &[Codec], family: Family) -> Option<(usize, &AudioLine)> {
         self.lines.iter().enumerate().find_map(|(index, line)| {
-            let audio = line.audio.as_ref()?;
+            let audio = line.audio.as_ref().filter(|audio| family.reaches(audio.rtp.ip()))?;
             audio.codecs.iter().any(|(_, codec)| ours.contains(codec)).then_some((index, audio))
         })
     }
@@ -199,14 +229,15 @@ fn takes_flash(media: &sdp_types::Media, number: u8) -> bool {
         })
 }
 
-/// Where RTCP goes: `a=rtcp:port [IN IP4 address]` (RFC 3605), else the next port.
+/// Where RTCP goes: `a=rtcp:port [IN IP4 address]` (RFC 3605), else the next port. An address of another family than
+/// RTP's is passed over.
 fn rtcp_address(media: &sdp_types::Media, rtp: SocketAddr) -> SocketAddr {
     let next = SocketAddr::new(rtp.ip(), rtp.port().saturating_add(1));
     let Some(value) = value_of(&media.attributes, "rtcp") else { return next };
     let mut words = value.split_ascii_whitespace();
     let Some(port) = words.next().and_then(|p| p.parse::<u16>().ok()).filter(|p| *p != 0) else { return next };
-    let address = words.nth(2).and_then(|a| a.parse::<IpAddr>().ok()).unwrap_or(rtp.ip());
-    SocketAddr::new(address, port)
+    let address = words.nth(2).and_then(|a| a.parse::<IpAddr>().ok()).filter(|a| a.is_ipv4() == rtp.is_ipv4());
+    SocketAddr::new(address.unwrap_or(rtp.ip()), port)
 }
 
 fn named<'a>(attributes: &'a [sdp_types::Attribute], name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -280,6 +311,7 @@ pub struct LocalDescription {
     /// What our last offer held, until its answer came.
     offered: Vec<(u8, Codec)>,
     offered_direction: Direction,
+    offered_family: Family,
 }
 
 impl LocalDescription {
@@ -297,6 +329,7 @@ impl LocalDescription {
             telephone_event: None,
             offered: Vec::new(),
             offered_direction: Direction::SendRecv,
+            offered_family: Family::V4,
         }
     }
 
@@ -315,13 +348,14 @@ impl LocalDescription {
         let telephone_event = self.telephone_event.unwrap_or_else(|| self.free_number(TELEPHONE_EVENT, &formats));
         self.offered = formats.clone();
         self.offered_direction = media.direction;
+        self.offered_family = media.address.into();
         self.telephone_event = Some(telephone_event);
         self.write(media, &formats, Some((telephone_event, true)), media.direction)
     }
 
     /// Our answer to `offer`, and what is then agreed.
     pub fn answer(&mut self, offer: &Description, media: &LocalMedia) -> Result<(Vec<u8>, NegotiatedMedia), SdpError> {
-        let (index, audio) = offer.choose(&media.codecs).ok_or(SdpError::NothingInCommon)?;
+        let (index, audio) = offer.choose(&media.codecs, media.address.into()).ok_or(SdpError::NothingInCommon)?;
         let formats = common(audio, &media.codecs);
         let direction = narrowed(seen_from_here(audio), media.direction);
         let (number, codec) = *formats.first().ok_or(SdpError::NothingInCommon)?;
@@ -347,7 +381,8 @@ impl LocalDescription {
     /// What is agreed when `answer` answers our last offer.
     pub fn accept(&mut self, answer: &Description) -> Result<NegotiatedMedia, SdpError> {
         let line = answer.lines.get(self.active).ok_or(SdpError::NothingInCommon)?;
-        let audio = line.audio.as_ref().ok_or(SdpError::NothingInCommon)?;
+        let reachable = |audio: &&AudioLine| self.offered_family.reaches(audio.rtp.ip());
+        let audio = line.audio.as_ref().filter(reachable).ok_or(SdpError::NothingInCommon)?;
         let (number, codec) = audio
             .codecs
             .iter()
@@ -399,10 +434,7 @@ impl LocalDescription {
         direction: Direction,
     ) -> Vec<u8> {
         use std::fmt::Write as _;
-        let family = match media.address {
-            IpAddr::V4(_) => "IP4",
-            IpAddr::V6(_) => "IP6",
-        };
+        let family = Family::from(media.address).name();
         let mut rest = format!("s=-\r\nc=IN {family} {}\r\nt=0 0\r\n", media.address);
         for (index, (kind, proto, fmt)) in self.lines.iter().enumerate() {
             if index != self.active {

@@ -148,6 +148,33 @@ fn ipv6_goes_both_ways() {
 }
 
 #[test]
+fn an_address_of_the_other_family_is_no_address() {
+    const V6: &str = "c=IN IP6 2001:db8::7\r\n";
+    let six = LocalMedia { address: "2001:db8::1".parse().unwrap(), ..both() };
+    let only_v6 = format!("{HEAD}m=audio 4000 RTP/AVP 0\r\n{V6}");
+    assert_eq!(answer(&only_v6, &both()).unwrap_err(), SdpError::NothingInCommon);
+    assert!(answer(&only_v6, &six).is_ok());
+    assert_eq!(answer(&format!("{HEAD}m=audio 4000 RTP/AVP 0\r\n"), &six).unwrap_err(), SdpError::NothingInCommon);
+    let offer = Description::parse(only_v6.as_bytes()).unwrap();
+    assert_eq!(offer.in_common(&both().codecs, Family::V4), None);
+    // The next line may do.
+    let (body, agreed) = answer(&format!("{only_v6}m=audio 4002 RTP/AVP 0\r\n"), &both()).unwrap();
+    assert_eq!(agreed.remote_rtp, "198.51.100.7:4002".parse().unwrap());
+    assert!(body.contains("m=audio 0 RTP/AVP 0\r\nm=audio 20000 RTP/AVP 0\r\n"), "{body}");
+    // Answers likewise; and RTCP goes where RTP goes.
+    let mut local = LocalDescription::new(1);
+    local.offer(&both());
+    assert_eq!(local.accept(&offer), Err(SdpError::NothingInCommon));
+    local.offer(&six);
+    assert!(local.accept(&offer).is_ok());
+    let rtcp = format!("{HEAD}m=audio 4000 RTP/AVP 0\r\na=rtcp:4005 IN IP6 2001:db8::7\r\n");
+    assert_eq!(answer(&rtcp, &both()).unwrap().1.remote_rtcp, "198.51.100.7:4005".parse().unwrap());
+    // Old-style hold is nowhere in both families.
+    let held = format!("{HEAD}m=audio 4000 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n");
+    assert_eq!(answer(&held, &six).unwrap().1.direction, Direction::RecvOnly);
+}
+
+#[test]
 fn bare_line_feeds_unknown_lines_and_missing_s_are_read() {
     let offer = "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nt=0 0\nm=audio 4000 RTP/AVP 0\na=X-nat:0\na=silenceSupp:off - - - -\nx=odd\n";
     assert!(answer(offer, &both()).is_ok());

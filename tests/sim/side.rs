@@ -64,6 +64,7 @@ impl Side {
             user: format!("end{number}"),
             product: "simulation".into(),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            info_types: &[],
             timers: TimerConfig::default(),
             limits: AgentLimits::default(),
         };

@@ -17,6 +17,9 @@ pub struct AgentConfig {
     pub product: String,
     /// What we speak, most wanted first: an offer with none of these is refused with 488 before anybody is asked.
     pub codecs: Vec<Codec>,
+    /// The media types of INFO bodies that are read here: a body of any other is refused with 415. Empty: all are
+    /// handed on.
+    pub info_types: &'static [&'static str],
     /// The timers.
     pub timers: TimerConfig,
     /// The bounds.

@@ -171,17 +171,9 @@ impl UserAgent {
         self.turn_away(&request, via, arrival, &refusal);
     }
 
-    /// May this INVITE become a leg? In the order of §8.2.
+    /// May this INVITE become a leg? If there is room, in the order of §8.2.
     fn admit(&mut self, request: &Request, arrival: Arrival<'_>) -> Result<(Option<Description>, MergeKey), Refusal> {
-        check_welcome(request)?;
-        let merge = MergeKey::of(request).map_err(|e| Refusal::because(400, e.reason()))?;
-        if self.merges.contains_key(&merge) {
-            return Err(Refusal::because(482, "Loop Detected (merged request)"));
-        }
-        if !matches!(request.headers.contact(), Ok(Some(_))) {
-            return Err(Refusal::because(400, "Bad Contact header: missing"));
-        }
-        let offer = self.read_offer(request)?;
+        // First what costs nothing to find out: under a flood a refusal must be cheap.
         let limits = &self.config.limits;
         let (all, here) = self.half_open(arrival.peer.remote.ip());
         if self.draining
@@ -193,11 +185,20 @@ impl UserAgent {
             self.count(Counter::Overloaded);
             return Err(Refusal::new(503));
         }
+        check_welcome(request)?;
+        let merge = MergeKey::of(request).map_err(|e| Refusal::because(400, e.reason()))?;
+        if self.merges.contains_key(&merge) {
+            return Err(Refusal::because(482, "Loop Detected (merged request)"));
+        }
+        if !matches!(request.headers.contact(), Ok(Some(_))) {
+            return Err(Refusal::because(400, "Bad Contact header: missing"));
+        }
+        let offer = self.read_offer(request, arrival.peer)?;
         Ok((offer, merge))
     }
 
     /// The offer in a request; none where it has no SDP. Refused: what we cannot read or answer.
-    pub(super) fn read_offer(&self, request: &Request) -> Result<Option<Description>, Refusal> {
+    pub(super) fn read_offer(&self, request: &Request, peer: Peer) -> Result<Option<Description>, Refusal> {
         if request.body.len() > self.config.limits.body {
             return Err(Refusal::new(413));
         }
@@ -206,7 +207,7 @@ impl UserAgent {
             crate::sip::sdp::SdpError::Syntax(_) => Refusal::because(400, e.to_string()),
             _ => Refusal::new(488),
         })?;
-        match offer.in_common(&self.config.codecs) {
+        match offer.in_common(&self.config.codecs, self.family(peer)) {
             Some(_) => Ok(Some(offer)),
             None => Err(Refusal::new(488)),
         }
@@ -357,7 +358,11 @@ pub(super) fn sdp_in<'a>(headers: &Headers, body: &'a [u8]) -> Result<Option<&'a
     if kind.essence.eq_ignore_ascii_case(CONTENT_TYPE) {
         return Ok(Some(body));
     }
+    if is_optional(headers) { Ok(None) } else { Err(Refusal::new(415)) }
+}
+
+/// May the body be ignored (§8.2.3, §20.11)?
+pub(super) fn is_optional(headers: &Headers) -> bool {
     let disposition = headers.text(&Name::ContentDisposition).unwrap_or_default().to_ascii_lowercase();
-    let optional = disposition.split(';').any(|p| p.trim().replace(' ', "") == "handling=optional");
-    if optional { Ok(None) } else { Err(Refusal::new(415)) }
+    disposition.split(';').any(|p| p.trim().replace(' ', "") == "handling=optional")
 }

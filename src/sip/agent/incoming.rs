@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::door::{Refusal, answer_to, check_welcome, reason_of, sdp_in};
+use super::door::{Refusal, answer_to, check_welcome, is_optional, reason_of, sdp_in};
 use super::transmit::{Arrival, party};
 use super::user_agent::{ServerMachine, UserAgent};
 use super::{AgentOutput, Counter};
@@ -68,7 +68,8 @@ impl UserAgent {
     ) -> Invitation {
         let headers = &request.headers;
         let first = |name: Name| -> Option<Party> { headers.list(name, NameAddr::parse).ok()?.first().map(party) };
-        let offered = offer.and_then(|offer| offer.in_common(&self.config.codecs)).map(
+        let family = self.family(arrival.peer);
+        let offered = offer.and_then(|offer| offer.in_common(&self.config.codecs, family)).map(
             |(codecs, telephone_event, direction, remote_rtp)| OfferedMedia {
                 codecs,
                 telephone_event,
@@ -105,26 +106,36 @@ impl UserAgent {
                 return self.refuse(leg, id, request, 500, now);
             }
             // A peer that has moved to another connection is followed there.
-            dialog.peer = arrival.peer;
+            dialog.hear(request, arrival.peer);
         }
         match request.method {
             Method::Invite => self.reinvited(leg, id, request, arrival),
+            Method::Bye if leg.left => self.refuse(leg, id, request, 481, now),
             Method::Bye => {
                 self.accept_simply(leg, id, request, arrival);
+                // A callee may not end what it has not answered (§15).
+                if matches!(leg.state, State::Calling | State::Cancelling) {
+                    return;
+                }
+                leg.left = true;
                 let reason = reason_of(&request.headers);
                 if leg.state == State::Incoming {
                     return self.withdraw(leg, reason, now);
                 }
-                if !matches!(leg.state, State::Calling | State::Cancelling) {
-                    let end = LegEvent::Ended { by: Side::Remote, cause: EndCause::Bye, reason };
-                    self.finish(leg, State::Over, end);
-                }
+                let end = LegEvent::Ended { by: Side::Remote, cause: EndCause::Bye, reason };
+                self.finish(leg, State::Over, end);
             }
             Method::Info if leg.is_ended() => self.refuse(leg, id, request, 481, now),
             Method::Info => {
                 if request.headers.contains(&Name::InfoPackage) {
                     let mut response = self.response(leg, request, 469, arrival.peer.transport);
                     response.headers.push_value(Name::RecvInfo, &"");
+                    self.respond(id, &response, now);
+                    return;
+                }
+                if !self.takes_info(request) {
+                    let mut response = self.response(leg, request, 415, arrival.peer.transport);
+                    let _ = response.headers.push(Name::Accept, self.config.info_types.join(", "));
                     self.respond(id, &response, now);
                     return;
                 }
@@ -139,6 +150,16 @@ impl UserAgent {
             }
             _ => self.refuse(leg, id, request, 405, now),
         }
+    }
+
+    /// Is the body of an INFO one that somebody here reads, or need not read?
+    fn takes_info(&self, request: &Request) -> bool {
+        let types = self.config.info_types;
+        let known = |essence: &str| types.iter().any(|t| t.eq_ignore_ascii_case(essence));
+        types.is_empty()
+            || request.body.is_empty()
+            || matches!(request.headers.content_type(), Ok(Some(kind)) if known(&kind.essence))
+            || is_optional(&request.headers)
     }
 
     fn accept_simply(&mut self, leg: &Leg, id: u64, request: &Request, arrival: Arrival<'_>) {
@@ -174,7 +195,7 @@ impl UserAgent {
         if leg.reinvite.is_some() || leg.unacknowledged.is_some() {
             return self.refuse(leg, id, request, 491, now);
         }
-        let offer = match self.read_offer(request) {
+        let offer = match self.read_offer(request, arrival.peer) {
             Ok(offer) => offer,
             Err(refusal) => return self.refuse_within(leg, id, request, &refusal, arrival),
         };

@@ -11,6 +11,7 @@ use crate::sip::digest::Rounds;
 use crate::sip::leg::state::{Leg, SentAck, State, Unacknowledged};
 use crate::sip::message::{CSeq, Method, Name, NameAddr, Request, Response, Via, ViaTransport};
 use crate::sip::peer::{Peer, Transport};
+use crate::sip::sdp::Family;
 use crate::sip::transaction::{Client, ClientKey, InviteClient};
 use crate::time::Time;
 
@@ -28,6 +29,12 @@ pub(super) struct Arrival<'a> {
 impl UserAgent {
     pub(super) fn contact(&self, transport: Transport) -> Option<&Contact> {
         self.contacts.iter().find(|c| c.address.transport == transport)
+    }
+
+    /// The family of the addresses that we are reached at; where that is a name, of those that requests leave from.
+    pub(super) fn family(&self, peer: Peer) -> Family {
+        let contact = self.contact(peer.transport);
+        contact.map_or(peer.local.ip(), |c| c.host.ip().unwrap_or(c.address.local.ip())).into()
     }
 
     /// Hands bytes to the transport layer, and a copy to the leg's timeline.

@@ -66,6 +66,9 @@ pub(crate) struct Leg {
     /// What holds.
     pub media: Option<NegotiatedMedia>,
     pub dialog: Option<Dialog>,
+    /// The peer has said BYE: for another one there is no dialog any more (§15.1.2). A BYE that crosses ours is another
+    /// matter, and fine.
+    pub left: bool,
     /// A 2xx of ours that waits for its ACK.
     pub unacknowledged: Option<Unacknowledged>,
     /// Unanswered incoming leg.
@@ -181,6 +184,7 @@ impl Leg {
             local_media: None,
             media: None,
             dialog: None,
+            left: false,
             unacknowledged: None,
             incoming: None,
             outgoing: None,

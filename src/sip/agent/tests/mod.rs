@@ -38,6 +38,7 @@ pub(super) fn config(side: usize) -> AgentConfig {
         user: "strowger".into(),
         product: "Strowger/test".into(),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
+        info_types: &["application/dtmf-relay", "application/dtmf"],
         timers: TimerConfig::default(),
         limits: AgentLimits::default(),
     }

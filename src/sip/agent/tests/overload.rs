@@ -61,6 +61,15 @@ fn draining_refuses_new_calls_only() {
 }
 
 #[test]
+fn a_refusal_for_want_of_room_reads_no_offer() {
+    let mut bench = Bench::new();
+    bench.agent.set_draining(true);
+    assert_eq!(bench.invite("1", "", "nonsense").statuses(), [503]);
+    bench.agent.set_draining(false);
+    assert_eq!(bench.invite("1", "", "nonsense").statuses(), [400]);
+}
+
+#[test]
 fn a_thousand_standing_calls_cost_nothing() {
     let mut bench = Bench::new();
     for n in 0..1000 {

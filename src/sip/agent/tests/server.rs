@@ -312,6 +312,54 @@ fn info_is_handed_on() {
 }
 
 #[test]
+fn an_info_that_nobody_reads_is_refused() {
+    let mut bench = Bench::new();
+    let (_, tag) = bench.established("1");
+    let mut info = |cseq, extra: &str, body: &str| bench.receive(&bench.request("INFO", "1", &tag, cseq, extra, body));
+    let done = info(2, "Content-Type: application/media_control+xml\r\n", "<media_control/>");
+    assert_eq!((done.statuses(), done.events.len()), (vec![415], 0));
+    assert_eq!(text(done.response(415), Name::Accept), "application/dtmf-relay, application/dtmf");
+    assert_eq!(info(3, "", "").statuses(), [200], "without a body");
+    assert_eq!(info(4, "Content-Type: Application/DTMF;x=y\r\n", "5").statuses(), [200]);
+    let optional = "Content-Type: text/plain\r\nContent-Disposition: render; handling=optional\r\n";
+    assert_eq!(info(5, optional, "hello").statuses(), [200]);
+}
+
+#[test]
+fn a_call_ends_once() {
+    let mut bench = Bench::new();
+    let (_, tag) = bench.established("1");
+    let bye = bench.request("BYE", "1", &tag, 2, "", "");
+    assert_eq!(bench.receive(&bye).statuses(), [200]);
+    assert_eq!(bench.receive(&bye).statuses(), [200], "the same again");
+    assert_eq!(bench.receive(&bench.request("BYE", "1", &tag, 3, "", "")).statuses(), [481]);
+}
+
+#[test]
+fn an_offer_of_the_other_family_never_becomes_a_call() {
+    let v6 = OFFER.replace("IP4 198.51.100.7", "IP6 2001:db8::7");
+    let refused = Bench::new().invite("1", "", &v6);
+    assert_eq!((refused.statuses(), refused.incoming.len()), (vec![488], 0));
+    // By a name, too, we are reached at the family of our socket.
+    let mut named = config(A);
+    for contact in &mut named.contacts {
+        contact.host = "pbx.example".into();
+    }
+    let mut bench = Bench::with(named);
+    assert_eq!(bench.invite("1", "", &v6).statuses(), [488]);
+    assert_eq!(bench.invite("2", "", OFFER).statuses(), [100]);
+}
+
+#[test]
+fn a_caller_behind_a_nat_between_private_networks_hears_our_bye() {
+    let mut bench = Bench::new();
+    bench.peer.remote = "172.17.0.1:40000".parse().unwrap();
+    let (leg, _) = bench.established("1");
+    let bye = bench.command(leg, LegCommand::Hangup { reason: None });
+    assert_eq!(bye.requests[0].0.remote, bench.peer.remote);
+}
+
+#[test]
 fn strangers_cannot_touch_a_call() {
     let mut bench = Bench::new();
     let (_, tag) = bench.established("1");
