@@ -43,7 +43,8 @@ await media.startRecognizing(caller, {
 await app.expect(call, "PlayStarted");
 await media.cancelAllOperations();
 await app.expect(call, "RecognizeCanceled");
-await media.play([file("prompt:goodbye")], [caller]);
+// Silence behind it: the last word has been sent when the play is complete, and who hangs up then does not hear it.
+await media.play([file("prompt:goodbye"), file("prompt:silence/500ms")], [caller]);
 await app.expect(call, "PlayStarted");
 await app.expect(call, "PlayCompleted");
 await phone.hangUp();

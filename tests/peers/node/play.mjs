@@ -43,7 +43,7 @@ await app.expect(call, "PlayCanceled", { context: "endless", code: 400, subCode:
 await media.playToAll([file("prompt:beep")], { loop: true, operationContext: "cut off" });
 await app.expect(call, "PlayStarted", { context: "cut off" });
 const interrupt = { interruptCallMediaOperation: true, operationContext: "barges in" };
-await media.playToAll([file("prompt:goodbye")], interrupt);
+await media.playToAll([file("prompt:goodbye"), file("prompt:silence/500ms")], interrupt);
 await app.expect(call, "PlayCanceled", { context: "cut off" });
 await played("barges in");
 

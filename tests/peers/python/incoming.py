@@ -42,7 +42,8 @@ connection.start_recognizing_media(
 app.expect(call, "PlayStarted")
 connection.cancel_all_media_operations()
 app.expect(call, "RecognizeCanceled")
-connection.play_media([FileSource("prompt:goodbye")], [caller])
+# Silence behind it: the last word has been sent when the play is complete, and who hangs up then does not hear it.
+connection.play_media([FileSource("prompt:goodbye"), FileSource("prompt:silence/500ms")], [caller])
 app.expect(call, "PlayStarted")
 app.expect(call, "PlayCompleted")
 phone.hangUp()

@@ -43,7 +43,9 @@ app.expect(call, "PlayCanceled", context="endless", code=400, sub_code=8508)
 connection.play_media_to_all(FileSource("prompt:beep"), loop=True, operation_context="cut off")
 app.expect(call, "PlayStarted", context="cut off")
 connection.play_media_to_all(
-    FileSource("prompt:goodbye"), interrupt_call_media_operation=True, operation_context="barges in"
+    [FileSource("prompt:goodbye"), FileSource("prompt:silence/500ms")],
+    interrupt_call_media_operation=True,
+    operation_context="barges in",
 )
 app.expect(call, "PlayCanceled", context="cut off")
 played("barges in")
