@@ -144,6 +144,8 @@ impl Administration for Engine {
                     running.push(record);
                 }
             }
+            // A call that is no longer running is on its way into the store, and must not be missing meanwhile.
+            self.hub.written().await;
             running.sort_by(|a, b| (&b.started_at, &b.id).cmp(&(&a.started_at, &a.id)));
             let mut shown: Vec<CallRecord> = running;
             let wanted = page.skip.saturating_add(page.top).saturating_add(1);

@@ -160,8 +160,14 @@ impl Hub {
         if let Some(call) = self.store.call(id).await?.filter(|call| call.ended.is_some()) {
             return Ok(Some(call));
         }
-        self.writer.flush(std::time::Duration::from_secs(5)).await;
+        self.written().await;
         self.store.call(id).await
+    }
+
+    /// Waits until what calls have left behind so far can be read back from the store. A store that is stuck is waited
+    /// for no longer than an operator would: what it has is shown then.
+    async fn written(&self) {
+        self.writer.flush(std::time::Duration::from_secs(5)).await;
     }
 
     /// Waits until no call lives, at most `limit`; whether none does.

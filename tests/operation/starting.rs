@@ -46,11 +46,23 @@ fn a_setting_comes_from_the_first_place_that_has_it() {
     std::fs::write(folder.path().join("strowger.toml"), "data-dir = \"from-file\"").expect("a file");
     std::fs::write(folder.path().join("other.toml"), "data_dir = \"from-other-file\"").expect("a file");
     let environment = ("STROWGER_DATA_DIR", "from-environment");
-    let both: &dyn Fn(&mut Command) = &|c| drop(c.env(environment.0, environment.1).args(["--data-dir", "from-flag"]));
+    let both: &dyn Fn(&mut Command) = &|c| {
+        c.env(environment.0, environment.1).args(["--data-dir", "from-flag"]);
+    };
     assert_eq!(start(both), (true, false, false, false));
-    assert_eq!(start(&|c| drop(c.env(environment.0, environment.1))), (true, true, false, false));
+    assert_eq!(
+        start(&|c| {
+            c.env(environment.0, environment.1);
+        }),
+        (true, true, false, false)
+    );
     assert_eq!(start(&|_| ()), (true, true, true, false));
-    assert_eq!(start(&|c| drop(c.args(["--config", "other.toml"]))), (true, true, true, true));
+    assert_eq!(
+        start(&|c| {
+            c.args(["--config", "other.toml"]);
+        }),
+        (true, true, true, true)
+    );
 }
 
 #[test]
@@ -69,13 +81,30 @@ fn a_wrong_setting_is_refused_with_name_value_and_what_is_allowed() {
         change(&mut command);
         command.output().expect("the program")
     };
-    check(run(&|c| drop(c.args(["--max-calls", "0"]))), &["max-calls", "\"0\"", "1 to 100000", "flag"]);
     check(
-        run(&|c| drop(c.env("STROWGER_DRAIN_SECONDS", "soon"))),
+        run(&|c| {
+            c.args(["--max-calls", "0"]);
+        }),
+        &["max-calls", "\"0\"", "1 to 100000", "flag"],
+    );
+    check(
+        run(&|c| {
+            c.env("STROWGER_DRAIN_SECONDS", "soon");
+        }),
         &["drain-seconds", "\"soon\"", "0 to 3600", "STROWGER_DRAIN_SECONDS"],
     );
-    check(run(&|c| drop(c.args(["--no-such-flag", "1"]))), &["--no-such-flag"]);
-    check(run(&|c| drop(c.args(["--config", "missing.toml"]))), &["missing.toml"]);
+    check(
+        run(&|c| {
+            c.args(["--no-such-flag", "1"]);
+        }),
+        &["--no-such-flag"],
+    );
+    check(
+        run(&|c| {
+            c.args(["--config", "missing.toml"]);
+        }),
+        &["missing.toml"],
+    );
     std::fs::write(folder.path().join("strowger.toml"), "rtp-port = \"20000-20010\"").expect("a file");
     check(run(&|_| ()), &["strowger.toml", "rtp-port", "rtp-ports"]);
     std::fs::write(folder.path().join("strowger.toml"), "codecs = [\"opus\"]").expect("a file");
