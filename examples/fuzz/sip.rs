@@ -11,7 +11,7 @@ use strowger::sip::leg::{Credentials, LegCommand, OutgoingInvite, Party};
 use strowger::sip::message::stream::{Framed, Framer};
 use strowger::sip::message::{Message, Name, NameAddr, Response, Uri, Via, via};
 use strowger::sip::peer::{Peer, Transport};
-use strowger::sip::sdp::{Description, LocalDescription};
+use strowger::sip::sdp::{Description, Family, LocalDescription};
 use strowger::time::Time;
 
 use super::Target;
@@ -349,7 +349,7 @@ pub fn sdp() -> Target {
     let read = |input: &[u8]| {
         let Ok(description) = Description::parse(input) else { return false };
         let mine = media();
-        let _ = description.in_common(&mine.codecs);
+        let _ = description.in_common(&mine.codecs, Family::V4);
         let mut local = LocalDescription::new(7);
         if let Ok((body, agreed)) = local.answer(&description, &mine) {
             Description::parse(&body).expect("our own answer can be read");

@@ -235,7 +235,7 @@ fn no_audio_leaves_before_the_handshake_is_over() {
     let mut call = Call::incoming(incoming(), settings(), Time::EPOCH);
     call.command(answer(), Time::EPOCH).unwrap();
     call.media_event(MediaEvent::Opened { leg: LEG, port: 20_000 }, Time::EPOCH);
-    let mut streams = |call: &mut Call, event| {
+    let streams = |call: &mut Call, event| {
         call.leg_event(LEG, event, Time::EPOCH);
         let connects = |output: &Output| matches!(output, Output::Media(MediaCommand::Connect { .. }));
         std::iter::from_fn(|| call.poll()).filter(connects).count()
