@@ -1,12 +1,14 @@
-//! What tests share: a running engine, a client of its REST API, a webhook, an RTP port.
+//! What tests share: a running engine, a client of its REST API, a webhook, an RTP port, a relay that loses datagrams.
 
 mod client;
 mod engine;
+mod lossy;
 mod rtp;
 mod webhook;
 
 pub use client::Client;
 pub use engine::Engine;
+pub use lossy::Lossy;
 pub use rtp::{Packet, RtpPort};
 pub use webhook::Webhook;
 

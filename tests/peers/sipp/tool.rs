@@ -11,7 +11,7 @@ use crate::support::{Engine, PATIENCE};
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The user part that callers dial.
-pub const SERVICE: &str = "100";
+const SERVICE: &str = "100";
 
 /// What carries the signalling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub struct Sipp {
     process: Option<Child>,
     folder: tempfile::TempDir,
     address: SocketAddr,
+    transport: Transport,
 }
 
 impl Sipp {
@@ -35,14 +36,24 @@ impl Sipp {
             Transport::Udp => "sipUdp",
             Transport::Tcp => "sipTcp",
         };
-        let engine = engine.address(listener).to_string();
-        let flags: Vec<&str> = [&engine, "-s", SERVICE].iter().chain(flags).copied().collect();
-        Sipp::start(scenario, transport, &flags)
+        Sipp::call_at(engine.address(listener), scenario, transport, flags)
+    }
+
+    /// Calls somebody else.
+    pub fn call_at(address: SocketAddr, scenario: &str, transport: Transport, flags: &[&str]) -> Sipp {
+        let address = address.to_string();
+        let flags: Vec<&str> = [&address, "-s", SERVICE].iter().chain(flags).copied().collect();
+        Sipp::start(free_address(), scenario, transport, &flags)
     }
 
     /// Waits for calls by a scenario; returns once it listens.
     pub async fn listen(scenario: &str, transport: Transport, flags: &[&str]) -> Sipp {
-        let mut sipp = Sipp::start(scenario, transport, flags);
+        Sipp::listen_at(free_address(), scenario, transport, flags).await
+    }
+
+    /// The same, on an address that [`free_address`] gave.
+    pub async fn listen_at(address: SocketAddr, scenario: &str, transport: Transport, flags: &[&str]) -> Sipp {
+        let mut sipp = Sipp::start(address, scenario, transport, flags);
         let port = sipp.address.port();
         let listens = tokio::time::timeout(PATIENCE, async move {
             let mut look = tokio::time::interval(LOOK);
@@ -54,9 +65,8 @@ impl Sipp {
         sipp
     }
 
-    fn start(scenario: &str, transport: Transport, flags: &[&str]) -> Sipp {
+    fn start(address: SocketAddr, scenario: &str, transport: Transport, flags: &[&str]) -> Sipp {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let address = free_address();
         let mut command = Command::new(program());
         match scenario.strip_prefix("-sn ") {
             Some(built_in) => command.args(["-sn", built_in]),
@@ -82,17 +92,13 @@ impl Sipp {
         command.args(flags).current_dir(folder.path()).env("TERM", "dumb");
         command.stdin(Stdio::null()).stdout(screen()).stderr(Stdio::null());
         let process = command.spawn().expect("sipp");
-        Sipp { name: format!("sipp {scenario} over {transport:?}"), process: Some(process), folder, address }
+        Sipp { name: format!("sipp {scenario} over {transport:?}"), process: Some(process), folder, address, transport }
     }
 
     /// Where it listens, as a SIP address.
-    pub fn uri(&self, user: &str) -> String {
-        format!("sip:{user}@{}", self.address)
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn uri(&self) -> String {
+        let parameter = if self.transport == Transport::Tcp { ";transport=tcp" } else { "" };
+        format!("sip:{}{parameter}", self.address)
     }
 
     /// Lets the first call go on that waits for a MESSAGE (UDP): a scenario cannot see what the application does.
@@ -175,12 +181,12 @@ fn program() -> PathBuf {
 }
 
 /// An address that is free for UDP and TCP: SIPp has to be told its ports.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     loop {
         let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let address = udp.local_addr().expect("an address");
         // Its RTP port has to be even, and the next one is taken as well.
-        if address.port() % 2 == 0 && TcpListener::bind(address).is_ok() {
+        if address.port().is_multiple_of(2) && TcpListener::bind(address).is_ok() {
             return address;
         }
     }
