@@ -44,6 +44,17 @@ major=$(node_major)
 [ "${major:-0}" -ge 18 ] || fail "node of at least 18 is needed, v${major:-none} was found"
 command -v npm >/dev/null || fail "npm is missing after installing it"
 
+# SIPp sends telephone events by a raw socket, which only root may open. Everybody else gets a copy of it that may.
+if [ "$(id -u)" != 0 ]; then
+    tools=$PWD/target/peers/bin
+    if ! cmp -s "$(command -v sipp)" "$tools/sipp" || ! PATH=$PATH:/usr/sbin getcap "$tools/sipp" | grep -q cap_net_raw; then
+        mkdir -p "$tools"
+        cp "$(command -v sipp)" "$tools/sipp"
+        sudo setcap cap_net_raw+ep "$tools/sipp" || fail "setcap could not let $tools/sipp open raw sockets"
+    fi
+    PATH=$tools:$PATH
+fi
+
 # ---- by pip and npm, from wherever they are configured to fetch ----
 venv=target/peers/python
 pins=tests/peers/python/requirements.txt
