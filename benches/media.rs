@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divan::{AllocProfiler, Bencher};
+use strowger::media::codec::g711::{self, Law};
 use strowger::media::stream::{PacketSink, Stream, StreamConfig};
-use strowger::media::{Clip, FRAME, FRAME_SAMPLES, PlayId, g711};
+use strowger::media::{Clip, FRAME, FRAME_SAMPLES, PlayId};
 use strowger::random::Random;
 use strowger::rtp::packet::{HEADER_LENGTH, Header, write_header};
 use strowger::session::{Codec, Direction, LegId, NegotiatedMedia};
@@ -63,7 +64,7 @@ impl Leg {
         let prompt: Vec<i16> = (0..80_000).map(speech).collect();
         stream.play(PlayId(1), vec![Arc::new(Clip::new(prompt))], true);
         let mut packet = vec![0; HEADER_LENGTH];
-        packet.extend((0..FRAME_SAMPLES).map(|n| g711::encode(Codec::Pcmu, sound(n))));
+        packet.extend((0..FRAME_SAMPLES).map(|n| g711::encode(Law::Mu, sound(n))));
         let mut leg = Leg { stream, now, packet, sequence: 0, timestamp: 0, peer };
         // The first packets lock, note and fill the buffer.
         (0..50).for_each(|_| leg.frame());
@@ -113,16 +114,16 @@ fn tick_with_prompt_detector_hears_speech(bencher: Bencher) {
     bencher.bench_local(|| leg.frame());
 }
 
-#[divan::bench(args = [Codec::Pcmu, Codec::Pcma])]
-fn g711_encode_frame(bencher: Bencher, codec: Codec) {
+#[divan::bench(args = [Law::Mu, Law::A])]
+fn g711_encode_frame(bencher: Bencher, law: Law) {
     let samples: Vec<i16> = (0..FRAME_SAMPLES).map(speech).collect();
     let mut bytes = [0; FRAME_SAMPLES];
-    bencher.bench_local(|| g711::encode_into(codec, black_box(&samples), black_box(&mut bytes)));
+    bencher.bench_local(|| g711::encode_into(law, black_box(&samples), black_box(&mut bytes)));
 }
 
-#[divan::bench(args = [Codec::Pcmu, Codec::Pcma])]
-fn g711_decode_frame(bencher: Bencher, codec: Codec) {
+#[divan::bench(args = [Law::Mu, Law::A])]
+fn g711_decode_frame(bencher: Bencher, law: Law) {
     let bytes: Vec<u8> = (0..FRAME_SAMPLES).map(|n| n as u8).collect();
     let mut samples = [0; FRAME_SAMPLES];
-    bencher.bench_local(|| g711::decode_into(codec, black_box(&bytes), black_box(&mut samples)));
+    bencher.bench_local(|| g711::decode_into(law, black_box(&bytes), black_box(&mut samples)));
 }

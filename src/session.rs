@@ -16,35 +16,62 @@ impl std::fmt::Display for LegId {
     }
 }
 
-/// An audio codec that we speak (RFC 3551 static payload types).
+/// An audio codec that we speak, mono on our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Codec {
-    /// G.711 µ-law, payload type 0, 8 kHz.
+    /// G.711 µ-law: 8 kHz audio.
     Pcmu,
-    /// G.711 A-law, payload type 8, 8 kHz.
+    /// G.711 A-law: 8 kHz audio.
     Pcma,
+    /// G.722 at 64 kbit/s: 16 kHz audio on an RTP clock of 8 kHz (RFC 3551 §4.5.2).
+    G722,
+    /// 16-bit linear PCM, big-endian: 16 kHz audio (RFC 3551 §4.5.11).
+    L16,
+    /// Opus on its RTP clock of 48 kHz (RFC 7587), whatever the rate of the audio in it.
+    Opus,
 }
 
 impl Codec {
+    /// All of them.
+    pub const ALL: [Codec; 5] = [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::L16, Codec::Opus];
+
     /// The name in `a=rtpmap` (compare without case).
     pub fn encoding_name(self) -> &'static str {
         match self {
             Codec::Pcmu => "PCMU",
             Codec::Pcma => "PCMA",
+            Codec::G722 => "G722",
+            Codec::L16 => "L16",
+            Codec::Opus => "opus",
         }
     }
 
-    /// The static payload type of RFC 3551 table 4.
-    pub fn static_payload_type(self) -> u8 {
+    /// The static payload type of RFC 3551 table 4; none: the number is dynamic, and agreed on by SDP.
+    pub fn static_payload_type(self) -> Option<u8> {
         match self {
-            Codec::Pcmu => 0,
-            Codec::Pcma => 8,
+            Codec::Pcmu => Some(0),
+            Codec::Pcma => Some(8),
+            Codec::G722 => Some(9),
+            Codec::L16 | Codec::Opus => None,
         }
     }
 
-    /// RTP clock rate in Hz.
+    /// RTP clock rate in Hz. Not the rate of the audio: see [`sample_rate`](Self::sample_rate).
     pub fn clock_rate(self) -> u32 {
-        8000
+        match self {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => 8_000,
+            Codec::L16 => 16_000,
+            Codec::Opus => 48_000,
+        }
+    }
+
+    /// Rate in Hz of the audio that it is decoded to, and live audio encoded from. Opus could be had at 48 kHz;
+    /// `media::codec` says why 16 kHz are enough (prompts are encoded from what they have).
+    pub fn sample_rate(self) -> u32 {
+        match self {
+            Codec::Pcmu | Codec::Pcma => 8_000,
+            Codec::G722 | Codec::L16 | Codec::Opus => 16_000,
+        }
     }
 }
 

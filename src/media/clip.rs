@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::g711;
+use super::codec::g711::{self, Law};
 use crate::session::Codec;
 
 /// Sample rate of every clip in Hz.
@@ -45,11 +45,12 @@ impl Clip {
 
     /// The clip in `codec`, encoded on first use (about 1 ms a minute of audio) and kept.
     pub fn encoded(&self, codec: Codec) -> &Arc<[u8]> {
-        let cell = match codec {
-            Codec::Pcmu => &self.pcmu,
-            Codec::Pcma => &self.pcma,
+        let law = Law::of(codec).unwrap_or(Law::Mu);
+        let cell = match law {
+            Law::Mu => &self.pcmu,
+            Law::A => &self.pcma,
         };
-        cell.get_or_init(|| self.samples.iter().map(|&sample| g711::encode(codec, sample)).collect())
+        cell.get_or_init(|| self.samples.iter().map(|&sample| g711::encode(law, sample)).collect())
     }
 
     /// How long it plays.

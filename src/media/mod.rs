@@ -12,8 +12,8 @@
 //! - Late frames are skipped and counted, never sent in a burst; timestamps follow the clock, so the peer sees a gap.
 
 pub mod clip;
+pub mod codec;
 pub mod conceal;
-pub mod g711;
 pub mod player;
 pub mod source;
 pub mod stream;

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::PlayId;
 use super::clip::{CLIP_RATE, Clip};
-use super::{PlayId, g711};
+use super::codec::g711::{self, Law};
 use crate::session::Codec;
 
 /// One playing of clips.
@@ -64,7 +65,7 @@ impl Player {
         }
         self.played += filled as u64;
         if let Some(room) = frame.get_mut(filled..) {
-            room.fill(g711::silence(codec));
+            room.fill(g711::silence(Law::of(codec).unwrap_or(Law::Mu)));
         }
     }
 
@@ -95,7 +96,7 @@ mod tests {
         while !player.is_finished() && frames.len() < most {
             let mut frame = [0; 160];
             player.fill(Codec::Pcma, &mut frame);
-            frames.push(frame.iter().map(|&byte| g711::decode(Codec::Pcma, byte)).collect());
+            frames.push(frame.iter().map(|&byte| g711::decode(Law::A, byte)).collect());
         }
         frames
     }

@@ -27,6 +27,9 @@ const MAX_FORMATS: usize = 64;
 /// The payload number of telephone-event in our own offers, unless the session has another already.
 const TELEPHONE_EVENT: u8 = 101;
 
+/// The first dynamic payload number (RFC 3551 §6).
+const FIRST_DYNAMIC: u8 = 96;
+
 /// Why a description led to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SdpError {
@@ -211,7 +214,10 @@ fn encoding_of(media: &sdp_types::Media, number: u8) -> Option<Encoding> {
             .find(|codec| name.eq_ignore_ascii_case(codec.encoding_name()))
             .map(Encoding::Audio);
     }
-    [Codec::Pcmu, Codec::Pcma].into_iter().find(|codec| codec.static_payload_type() == number).map(Encoding::Audio)
+    [Codec::Pcmu, Codec::Pcma]
+        .into_iter()
+        .find(|codec| codec.static_payload_type() == Some(number))
+        .map(Encoding::Audio)
 }
 
 /// Does `a=fmtp` of telephone-event name event 16? Without fmtp only 0–15 are meant (RFC 4733 §2.4.1).
@@ -341,8 +347,9 @@ impl LocalDescription {
         }
         let mut formats: Vec<(u8, Codec)> = Vec::new();
         for codec in &media.codecs {
-            let number =
-                self.number_of(*codec).unwrap_or_else(|| self.free_number(codec.static_payload_type(), &formats));
+            let number = self
+                .number_of(*codec)
+                .unwrap_or_else(|| self.free_number(codec.static_payload_type().unwrap_or(FIRST_DYNAMIC), &formats));
             formats.push((number, *codec));
         }
         let telephone_event = self.telephone_event.unwrap_or_else(|| self.free_number(TELEPHONE_EVENT, &formats));

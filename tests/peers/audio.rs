@@ -26,6 +26,7 @@ async fn hear(codec: Codec, samples: &[i16]) -> (Vec<String>, Vec<String>) {
     let (name, payload_type) = match codec {
         Codec::Pcmu => ("pcmu", 0),
         Codec::Pcma => ("pcma", 8),
+        other => panic!("no capture for {}", other.encoding_name()),
     };
     // The engine takes but this codec, whatever the caller prefers.
     let engine = Engine::start(&["--codecs", name]);

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use super::{NoteKind, Received, Stream, tell};
 use crate::dtmf::event::EventArrival;
+use crate::media::codec::Decoder;
 use crate::media::source::{Judgement, is_somewhere};
-use crate::media::{FRAME_SAMPLES, MediaEvent, g711};
+use crate::media::{FRAME_SAMPLES, MediaEvent};
 use crate::rtp::jitter::{Insertion, Piece};
 use crate::rtp::packet::{Packet, PacketError};
 use crate::rtp::rtcp::Jitter;
@@ -191,7 +192,8 @@ impl Stream {
                     received.jitter.update(header.timestamp, now);
                 }
                 let mut samples = [0; MAX_PACKET_SAMPLES];
-                let count = g711::decode_into(codec, packet.payload, &mut samples);
+                let payload = packet.payload.get(..MAX_PACKET_SAMPLES).unwrap_or(packet.payload);
+                let count = Decoder::new(codec).decode(payload, &mut samples).unwrap_or(0);
                 match self.playout.insert(header.timestamp, samples.get(..count).unwrap_or(&[])) {
                     Insertion::Kept => {}
                     Insertion::Late => self.statistics.late += 1,

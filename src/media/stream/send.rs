@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::{PacketSink, Stream};
 use crate::dtmf::{EventSender, ToneGenerator};
-use crate::media::{FRAME_SAMPLES, MediaEvent, g711};
+use crate::media::codec::g711::{self, Law};
+use crate::media::{FRAME_SAMPLES, MediaEvent};
 use crate::rtp::packet::{HEADER_LENGTH, Header, write_header};
 use crate::session::{Codec, NegotiatedMedia};
 use crate::time::Time;
@@ -103,7 +104,7 @@ impl Stream {
 
     fn speak_prompt(&mut self, codec: Codec, payload: &mut [u8]) {
         let Some(player) = &mut self.player else {
-            payload.fill(g711::silence(codec));
+            payload.fill(g711::silence(Law::of(codec).unwrap_or(Law::Mu)));
             return;
         };
         player.fill(codec, payload);
@@ -120,7 +121,7 @@ impl Stream {
             How::InBand(generator) => {
                 let mut samples = [0; FRAME_SAMPLES];
                 generator.fill(&mut samples);
-                g711::encode_into(media.codec, &samples, payload);
+                g711::encode_into(Law::of(media.codec).unwrap_or(Law::Mu), &samples, payload);
                 generator.is_done()
             }
             How::Events { sender, base } => {
@@ -135,7 +136,7 @@ impl Stream {
                         outgoing.event_marker = Some(event.marker);
                         outgoing.length = event.payload.len();
                     }
-                    _ => payload.fill(g711::silence(media.codec)),
+                    _ => payload.fill(g711::silence(Law::of(media.codec).unwrap_or(Law::Mu))),
                 }
                 sender.is_done()
             }

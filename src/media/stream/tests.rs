@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::dtmf::{EventReceiver, Phase, Report, ToneGenerator, Way};
+use crate::media::FRAME;
+use crate::media::codec::g711::{self, Law};
 use crate::media::source::PROBATION_PACKETS;
-use crate::media::{FRAME, g711};
 use crate::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
 use crate::rtp::rtcp::{Compound, MAX_WRITTEN, ReportBlock, RtcpPacket, SenderInfo, Written};
 use crate::session::{Codec, Direction};
@@ -129,7 +130,7 @@ impl Bench {
 
     /// The peer's next audio frame.
     fn next_audio(&mut self, samples: &[i16]) -> Vec<u8> {
-        let payload: Vec<u8> = samples.iter().map(|&sample| g711::encode(Codec::Pcma, sample)).collect();
+        let payload: Vec<u8> = samples.iter().map(|&sample| g711::encode(Law::A, sample)).collect();
         let bytes = self.packet(8, &payload);
         self.sequence = self.sequence.wrapping_add(1);
         self.timestamp = self.timestamp.wrapping_add(samples.len() as u32);
@@ -215,7 +216,7 @@ fn a_prompt_plays_in_order_and_tells_its_end_once() {
     let mut bench = Bench::new();
     bench.ticks(3);
     bench.stream.play(PlayId(7), vec![clip(504, 2), clip(1008, 1)], false);
-    let levels: Vec<i16> = bench.ticks(5).iter().map(|packet| g711::decode(Codec::Pcma, packet.payload[80])).collect();
+    let levels: Vec<i16> = bench.ticks(5).iter().map(|packet| g711::decode(Law::A, packet.payload[80])).collect();
     assert_eq!(levels, [504, 504, 1008, 8, 8]);
     let ends = bench.events.iter().filter(|event| matches!(event, MediaEvent::PlayFinished { play: PlayId(7), .. }));
     assert_eq!(ends.count(), 1);
@@ -227,9 +228,9 @@ fn playing_something_else_or_stopping_it_leaves_no_end_behind() {
     bench.stream.play(PlayId(1), vec![clip(504, 10)], true);
     bench.ticks(15);
     bench.stream.play(PlayId(2), vec![clip(1008, 10)], false);
-    assert_eq!(g711::decode(Codec::Pcma, bench.tick().unwrap().payload[0]), 1008);
+    assert_eq!(g711::decode(Law::A, bench.tick().unwrap().payload[0]), 1008);
     bench.stream.stop_play(PlayId(1));
-    assert_eq!(g711::decode(Codec::Pcma, bench.tick().unwrap().payload[0]), 1008);
+    assert_eq!(g711::decode(Law::A, bench.tick().unwrap().payload[0]), 1008);
     bench.stream.stop_play(PlayId(2));
     assert_eq!(bench.tick().unwrap().payload, [0xD5; 160]);
     assert!(!bench.events.iter().any(|event| matches!(event, MediaEvent::PlayFinished { .. })));
@@ -325,7 +326,7 @@ fn telephone_events_are_sent_with_the_peers_number_and_the_prompt_pauses() {
     let levels: Vec<i16> = sent
         .iter()
         .filter(|packet| packet.header.payload_type == 8)
-        .map(|packet| g711::decode(Codec::Pcma, packet.payload[0]))
+        .map(|packet| g711::decode(Law::A, packet.payload[0]))
         .collect();
     let prompt: Vec<i16> = levels.into_iter().filter(|level| *level != 8).collect();
     assert_eq!(prompt[..4], [1008, 504, 1008, 504]);
@@ -361,7 +362,7 @@ fn tones_go_in_band_where_no_event_is_agreed_and_are_heard_by_the_other_side() {
     for _ in 0..16 * 8 + 20 {
         let sent = sender.tick().unwrap();
         assert_eq!(sent.header.payload_type, 8);
-        let samples: Vec<i16> = sent.payload.iter().map(|&byte| g711::decode(Codec::Pcma, byte)).collect();
+        let samples: Vec<i16> = sent.payload.iter().map(|&byte| g711::decode(Law::A, byte)).collect();
         receiver.hear(&samples);
         receiver.tick();
     }
@@ -578,14 +579,14 @@ fn a_payload_type_that_was_not_agreed_locks_nothing_and_is_not_heard() {
 fn every_agreed_codec_is_heard_whatever_we_send() {
     let mut bench = Bench::new();
     bench.stream.capture(50);
-    let payload = [g711::encode(Codec::Pcmu, 2_000); 160];
+    let payload = [g711::encode(Law::Mu, 2_000); 160];
     let bytes = bench.packet(0, &payload);
     bench.receive(&bytes, peer());
     bench.ticks(8);
     let MediaEvent::Closed { heard: Some(heard), .. } = bench.stream.close(bench.now, &mut Wire::default()) else {
         panic!("no capture");
     };
-    assert_eq!(heard[6 * 160], g711::decode(Codec::Pcmu, payload[0]));
+    assert_eq!(heard[6 * 160], g711::decode(Law::Mu, payload[0]));
 }
 
 #[test]

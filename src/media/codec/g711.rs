@@ -3,35 +3,55 @@
 
 use crate::session::Codec;
 
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Law {
+    /// µ-law: PCMU.
+    Mu,
+    /// A-law: PCMA.
+    A,
+}
+
+impl Law {
+    /// The codec's law; none: it is not G.711.
+    pub fn of(codec: Codec) -> Option<Self> {
+        match codec {
+            Codec::Pcmu => Some(Law::Mu),
+            Codec::Pcma => Some(Law::A),
+            Codec::G722 | Codec::L16 | Codec::Opus => None,
+        }
+    }
+}
+
 static MU_ENCODE: [u8; 16_384] = mu_encode_table();
 static A_ENCODE: [u8; 4_096] = a_encode_table();
 static MU_DECODE: [i16; 256] = mu_decode_table();
 static A_DECODE: [i16; 256] = a_decode_table();
 
 /// One sample, 16-bit linear, to one byte.
-pub fn encode(codec: Codec, sample: i16) -> u8 {
-    match codec {
+pub fn encode(law: Law, sample: i16) -> u8 {
+    match law {
         // µ-law has 14 significant bits, A-law 12 after its first quantisation: the rest is cut off (towards -∞).
-        Codec::Pcmu => MU_ENCODE[usize::from(sample as u16 >> 2)],
-        Codec::Pcma => A_ENCODE[usize::from(sample as u16 >> 4)],
+        Law::Mu => MU_ENCODE[usize::from(sample as u16 >> 2)],
+        Law::A => A_ENCODE[usize::from(sample as u16 >> 4)],
     }
 }
 
 /// One byte to one 16-bit linear sample.
-pub fn decode(codec: Codec, byte: u8) -> i16 {
-    table(codec)[usize::from(byte)]
+pub fn decode(law: Law, byte: u8) -> i16 {
+    table(law)[usize::from(byte)]
 }
 
 /// Encodes as many samples as both slices hold.
-pub fn encode_into(codec: Codec, samples: &[i16], out: &mut [u8]) {
+pub fn encode_into(law: Law, samples: &[i16], out: &mut [u8]) {
     for (byte, &sample) in out.iter_mut().zip(samples) {
-        *byte = encode(codec, sample);
+        *byte = encode(law, sample);
     }
 }
 
 /// Decodes as many bytes as both slices hold; returns how many.
-pub fn decode_into(codec: Codec, bytes: &[u8], out: &mut [i16]) -> usize {
-    let table = table(codec);
+pub fn decode_into(law: Law, bytes: &[u8], out: &mut [i16]) -> usize {
+    let table = table(law);
     for (sample, &byte) in out.iter_mut().zip(bytes) {
         *sample = table[usize::from(byte)];
     }
@@ -39,17 +59,17 @@ pub fn decode_into(codec: Codec, bytes: &[u8], out: &mut [i16]) -> usize {
 }
 
 /// The byte that stands for silence.
-pub fn silence(codec: Codec) -> u8 {
-    match codec {
-        Codec::Pcmu => 0xFF,
-        Codec::Pcma => 0xD5,
+pub fn silence(law: Law) -> u8 {
+    match law {
+        Law::Mu => 0xFF,
+        Law::A => 0xD5,
     }
 }
 
-fn table(codec: Codec) -> &'static [i16; 256] {
-    match codec {
-        Codec::Pcmu => &MU_DECODE,
-        Codec::Pcma => &A_DECODE,
+fn table(law: Law) -> &'static [i16; 256] {
+    match law {
+        Law::Mu => &MU_DECODE,
+        Law::A => &A_DECODE,
     }
 }
 
@@ -196,18 +216,18 @@ mod tests {
     #[test]
     fn every_sample_is_encoded_as_the_itu_does() {
         for sample in i16::MIN..=i16::MAX {
-            assert_eq!(encode(Codec::Pcmu, sample), reference_mu_encode(sample), "µ-law of {sample}");
-            assert_eq!(encode(Codec::Pcma, sample), reference_a_encode(sample), "A-law of {sample}");
+            assert_eq!(encode(Law::Mu, sample), reference_mu_encode(sample), "µ-law of {sample}");
+            assert_eq!(encode(Law::A, sample), reference_a_encode(sample), "A-law of {sample}");
         }
     }
 
     #[test]
     fn every_byte_is_decoded_as_the_itu_does_and_survives_a_round_trip() {
         for byte in 0..=255 {
-            assert_eq!(decode(Codec::Pcmu, byte), reference_mu_decode(byte), "µ-law {byte:#x}");
-            assert_eq!(decode(Codec::Pcma, byte), reference_a_decode(byte), "A-law {byte:#x}");
-            assert_eq!(encode(Codec::Pcma, decode(Codec::Pcma, byte)), byte);
-            let again = encode(Codec::Pcmu, decode(Codec::Pcmu, byte));
+            assert_eq!(decode(Law::Mu, byte), reference_mu_decode(byte), "µ-law {byte:#x}");
+            assert_eq!(decode(Law::A, byte), reference_a_decode(byte), "A-law {byte:#x}");
+            assert_eq!(encode(Law::A, decode(Law::A, byte)), byte);
+            let again = encode(Law::Mu, decode(Law::Mu, byte));
             // µ-law has two zeros; the negative one comes back as the positive one.
             assert_eq!(again, if byte == 0x7F { 0xFF } else { byte });
         }
@@ -216,22 +236,22 @@ mod tests {
     #[test]
     fn known_values_of_the_recommendation() {
         // Tables 2a and 2b: the virtual decision value 8159 (14 bit) and the first and last output values.
-        assert_eq!(decode(Codec::Pcmu, 0x80), 8031 * 4);
-        assert_eq!(decode(Codec::Pcmu, 0x00), -8031 * 4);
-        assert_eq!(decode(Codec::Pcmu, 0xFF), 0);
+        assert_eq!(decode(Law::Mu, 0x80), 8031 * 4);
+        assert_eq!(decode(Law::Mu, 0x00), -8031 * 4);
+        assert_eq!(decode(Law::Mu, 0xFF), 0);
         // Table 1a: output values 1 and 4032 (13 bit).
-        assert_eq!(decode(Codec::Pcma, 0xD5), 8);
-        assert_eq!(decode(Codec::Pcma, 0xAA), 4032 * 8);
-        assert_eq!(encode(Codec::Pcmu, 0), silence(Codec::Pcmu));
-        assert_eq!(encode(Codec::Pcma, 0), silence(Codec::Pcma));
+        assert_eq!(decode(Law::A, 0xD5), 8);
+        assert_eq!(decode(Law::A, 0xAA), 4032 * 8);
+        assert_eq!(encode(Law::Mu, 0), silence(Law::Mu));
+        assert_eq!(encode(Law::A, 0), silence(Law::A));
     }
 
     #[test]
     fn slices_stop_at_the_shorter() {
         let mut out = [0; 3];
-        assert_eq!(decode_into(Codec::Pcmu, &[0xFF; 5], &mut out), 3);
+        assert_eq!(decode_into(Law::Mu, &[0xFF; 5], &mut out), 3);
         let mut bytes = [9; 4];
-        encode_into(Codec::Pcma, &[0; 2], &mut bytes);
+        encode_into(Law::A, &[0; 2], &mut bytes);
         assert_eq!(bytes, [0xD5, 0xD5, 9, 9]);
     }
 }
