@@ -13,7 +13,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::analysis::{HOP, Spectrum, WINDOW, newest_power, tone_power};
-use super::{HIGH_GROUP, KEYPAD, LOW_GROUP, SAMPLE_RATE};
+use super::judgement::{Judgement, Verdict};
+use super::{HIGH_GROUP, KEYPAD, LOW_GROUP, SAMPLE_RATE, dbm0};
 use crate::dtmf::{Digit, Phase, Report, Way};
 use crate::time::Time;
 
@@ -89,7 +90,10 @@ impl ToneReport {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Hit {
     digit: Digit,
-    /// The part of the power that the two tones hold.
+    /// The powers of the two tones.
+    low: f32,
+    high: f32,
+    /// The part of the window's power that they hold.
     fraction: f32,
     /// Frequency offsets, as parts of the nominal frequency.
     low_offset: f32,
@@ -151,12 +155,31 @@ impl Detector {
 
     /// Listens to the next samples, any number of them; `report` is called for each edge. Allocates nothing.
     pub fn feed(&mut self, samples: &[i16], report: &mut impl FnMut(ToneReport)) {
+        self.run::<false>(samples, report, &mut |_| {});
+    }
+
+    /// The same, and `explain` is told what was made of each window that is not silent: before `report` hears of it.
+    pub fn feed_explained(
+        &mut self,
+        samples: &[i16],
+        report: &mut impl FnMut(ToneReport),
+        explain: &mut impl FnMut(&Judgement),
+    ) {
+        self.run::<true>(samples, report, explain);
+    }
+
+    fn run<const EXPLAIN: bool>(
+        &mut self,
+        samples: &[i16],
+        report: &mut impl FnMut(ToneReport),
+        explain: &mut impl FnMut(&Judgement),
+    ) {
         for chunk in samples.chunks(CHUNK) {
             let mut samples = std::mem::take(&mut self.samples);
             samples.extend(chunk.iter().map(|sample| f32::from(*sample)));
             let mut from = 0;
             while let Some(window) = samples.get(from..).and_then(|rest| rest.first_chunk::<WINDOW>()) {
-                self.window(window, report);
+                self.window::<EXPLAIN>(window, report, explain);
                 from += HOP;
             }
             samples.drain(..from);
@@ -178,24 +201,51 @@ impl Detector {
     }
 
     /// Judges the next window.
-    fn window(&mut self, window: &[f32; WINDOW], report: &mut impl FnMut(ToneReport)) {
+    fn window<const EXPLAIN: bool>(
+        &mut self,
+        window: &[f32; WINDOW],
+        report: &mut impl FnMut(ToneReport),
+        explain: &mut impl FnMut(&Judgement),
+    ) {
         self.position += HOP as u64;
         self.quiet = if newest_power(window) < 2.0 * MIN_POWER { (self.quiet + 1).min(WINDOW / HOP) } else { 0 };
-        let hit = if self.quiet >= WINDOW / HOP {
+        let (mut hit, mut verdict) = (None, Verdict::TooWeak);
+        if self.quiet >= WINDOW / HOP {
             self.before = None;
-            None
         } else {
             let spectrum = Spectrum::of(window);
+            let before = self.before.replace(spectrum);
             if self.held.is_some_and(|held| goes_on(held.digit, &spectrum)) {
-                self.before = Some(spectrum);
                 self.hold();
+                if EXPLAIN {
+                    let hit = before.and_then(|before| Hit::measure(window, &spectrum, &before));
+                    explain(&Hit::explain(hit, self.position, Verdict::GoesOn));
+                }
                 return;
             }
-            let hit = self.before.and_then(|before| judge(window, &spectrum, &before));
-            self.before = Some(spectrum);
-            hit
+            if let Some(before) = before
+                && (EXPLAIN || worth_refining(&spectrum))
+            {
+                hit = Hit::measure(window, &spectrum, &before);
+                verdict = hit.map_or(Verdict::TooWeak, |hit| hit.verdict());
+            }
+        }
+        let was_held = self.held.is_some();
+        let hits = self.candidate.map_or(0, |candidate| candidate.hits);
+        let position = self.position;
+        let mut explained = |verdict| {
+            if EXPLAIN {
+                explain(&Hit::explain(hit, position, verdict));
+            }
         };
-        self.follow(hit, report);
+        let outcome = self.follow(hit.filter(|_| verdict == Verdict::Agrees), report);
+        match outcome {
+            Verdict::TooWeak if was_held => explained(Verdict::Pauses),
+            Verdict::TooWeak if (2..START_HITS).contains(&hits) => explained(Verdict::TooShort),
+            Verdict::TooWeak if self.quiet < WINDOW / HOP => explained(verdict),
+            Verdict::TooWeak => {}
+            outcome => explained(outcome),
+        }
     }
 
     /// A window with the held digit.
@@ -208,21 +258,23 @@ impl Detector {
     }
 
     /// Follows what the windows say, over time.
-    fn follow(&mut self, hit: Option<Hit>, report: &mut impl FnMut(ToneReport)) {
+    fn follow(&mut self, hit: Option<Hit>, report: &mut impl FnMut(ToneReport)) -> Verdict {
+        let mut outcome = Verdict::TooWeak;
         if let Some(held) = &mut self.held {
             if hit.is_some_and(|hit| hit.digit == held.digit) {
                 self.hold();
-                return;
+                return Verdict::GoesOn;
             }
             held.misses += 1;
             if held.misses >= END_MISSES {
                 report(end(*held, self.position));
                 self.held = None;
+                outcome = Verdict::Ended;
             }
         }
         let Some(hit) = hit.filter(|hit| hit.fraction >= START_FRACTION) else {
             self.candidate = None;
-            return;
+            return outcome;
         };
         let candidate = match &mut self.candidate {
             Some(candidate) if candidate.digit == hit.digit => {
@@ -235,11 +287,14 @@ impl Detector {
             other => {
                 let first = self.position;
                 *other = Some(Candidate { digit: hit.digit, hits: 1, first, newest: [hit; NEWEST] });
-                return;
+                return Verdict::Agrees;
             }
         };
-        if candidate.hits < START_HITS || doubt(&candidate.newest) > 1.0 {
-            return;
+        if candidate.hits < START_HITS {
+            return Verdict::Agrees;
+        }
+        if doubt(&candidate.newest) > 1.0 {
+            return Verdict::Wanders;
         }
         if let Some(held) = self.held.take() {
             report(end(held, self.position));
@@ -249,6 +304,7 @@ impl Detector {
         self.candidate = None;
         self.held = Some(Held { digit, began, last: self.position, misses: 0 });
         report(ToneReport { digit, edge: ToneEdge::Start, position: began, decided_at: self.position });
+        Verdict::Accepted
     }
 }
 
@@ -292,36 +348,62 @@ fn goes_on(digit: Digit, spectrum: &Spectrum) -> bool {
         && high <= MAX_HIGH_OVER_LOW * low
 }
 
-/// Does the window, by itself, sound like a digit that at least goes on?
-fn judge(window: &[f32; WINDOW], spectrum: &Spectrum, before: &Spectrum) -> Option<Hit> {
+/// May the window, by itself, sound like a digit?
+fn worth_refining(spectrum: &Spectrum) -> bool {
     let (low_powers, high_powers) = spectrum.power.split_at(LOW_GROUP.len());
-    let (row, low) = strongest(low_powers)?;
-    let (column, high) = strongest(high_powers)?;
-    if low + high < WORTH_REFINING * spectrum.total {
-        return None;
+    let [low, high] = [low_powers, high_powers].map(|powers| powers.iter().copied().fold(0.0, f32::max));
+    low + high >= WORTH_REFINING * spectrum.total
+}
+
+impl Hit {
+    /// The two tones of the window, refined.
+    fn measure(window: &[f32; WINDOW], spectrum: &Spectrum, before: &Spectrum) -> Option<Hit> {
+        let (low_powers, high_powers) = spectrum.power.split_at(LOW_GROUP.len());
+        let (row, _) = strongest(low_powers)?;
+        let (column, _) = strongest(high_powers)?;
+        let low_offset = spectrum.offset(before, row);
+        let high_offset = spectrum.offset(before, LOW_GROUP.len() + column);
+        let low = tone_power(window, row, low_offset);
+        let high = tone_power(window, LOW_GROUP.len() + column, high_offset);
+        Some(Hit {
+            digit: *KEYPAD.get(row)?.get(column)?,
+            low,
+            high,
+            fraction: (low + high) / spectrum.total,
+            low_offset: low_offset / *LOW_GROUP.get(row)? as f32,
+            high_offset: high_offset / *HIGH_GROUP.get(column)? as f32,
+        })
     }
-    let (low_nominal, high_nominal) = (*LOW_GROUP.get(row)? as f32, *HIGH_GROUP.get(column)? as f32);
-    let low_offset = spectrum.offset(before, row);
-    let high_offset = spectrum.offset(before, LOW_GROUP.len() + column);
-    if low_offset.abs() > MAX_WINDOW_OFFSET * low_nominal || high_offset.abs() > MAX_WINDOW_OFFSET * high_nominal {
-        return None;
+
+    /// Does the window, by itself, sound like a digit that at least goes on?
+    fn verdict(&self) -> Verdict {
+        if self.low.min(self.high) < MIN_POWER {
+            Verdict::TooWeak
+        } else if self.fraction < HOLD_FRACTION {
+            Verdict::OtherPower
+        } else if self.low_offset.abs() > MAX_WINDOW_OFFSET || self.high_offset.abs() > MAX_WINDOW_OFFSET {
+            Verdict::OffFrequency
+        } else if self.low > MAX_LOW_OVER_HIGH * self.high || self.high > MAX_HIGH_OVER_LOW * self.low {
+            Verdict::Twist
+        } else {
+            Verdict::Agrees
+        }
     }
-    let low = tone_power(window, row, low_offset);
-    let high = tone_power(window, LOW_GROUP.len() + column, high_offset);
-    let fraction = (low + high) / spectrum.total;
-    if fraction < HOLD_FRACTION
-        || low.min(high) < MIN_POWER
-        || low > MAX_LOW_OVER_HIGH * high
-        || high > MAX_HIGH_OVER_LOW * low
-    {
-        return None;
+
+    /// What is told of a window.
+    fn explain(hit: Option<Hit>, position: u64, verdict: Verdict) -> Judgement {
+        let (low, high) = hit.map_or((0.0, 0.0), |hit| (hit.low, hit.high));
+        Judgement {
+            position,
+            digit: hit.map(|hit| hit.digit),
+            low_dbm0: dbm0(low),
+            high_dbm0: dbm0(high),
+            low_offset: hit.map_or(0.0, |hit| hit.low_offset * 100.0),
+            high_offset: hit.map_or(0.0, |hit| hit.high_offset * 100.0),
+            share: hit.map_or(0.0, |hit| hit.fraction),
+            verdict,
+        }
     }
-    Some(Hit {
-        digit: *KEYPAD.get(row)?.get(column)?,
-        fraction,
-        low_offset: low_offset / low_nominal,
-        high_offset: high_offset / high_nominal,
-    })
 }
 
 /// The greatest of some powers, and where it is; none where nothing is above zero.

@@ -5,9 +5,11 @@
 mod analysis;
 mod detector;
 mod generator;
+mod judgement;
 
 pub use detector::{Detector, ToneEdge, ToneReport};
 pub use generator::ToneGenerator;
+pub use judgement::{Judgement, Verdict};
 
 use super::Digit;
 
@@ -47,4 +49,9 @@ const FULL_SCALE_DBM0: f64 = 3.14;
 /// The peak amplitude, in 16-bit sample units, of a sine of `dbm0`.
 pub(crate) fn amplitude(dbm0: f64) -> f64 {
     32_767.0 * 10f64.powf((dbm0 - FULL_SCALE_DBM0) / 20.0)
+}
+
+/// The level in dBm0 of a power in squared 16-bit sample units (a sine of peak `a` has `a²/2`).
+pub(crate) fn dbm0(power: f32) -> f32 {
+    10.0 * (power / (32_767.0 * 32_767.0 / 2.0)).log10() + FULL_SCALE_DBM0 as f32
 }
