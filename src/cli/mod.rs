@@ -1,8 +1,10 @@
 //! The command line: which command, which settings. One file a command.
 
 mod demo;
+mod dtmf;
 mod serve;
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +24,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let (command, given) = matches.subcommand().unwrap_or(("serve", &matches));
+    // It needs no settings.
+    if command == "dtmf" {
+        return exit(dtmf::run(given).map_err(Into::into));
+    }
     let config = match read_config(&[given, &matches]) {
         Ok(config) => config,
         Err(error) => {
@@ -29,10 +35,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let outcome = match command {
+    exit(match command {
         "demo" => demo::run(config),
         _ => serve::run(config),
-    };
+    })
+}
+
+fn exit(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -43,16 +52,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn command_line() -> Command {
-    let mut top = Command::new("strowger")
+    Command::new("strowger")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A call automation engine: SIP calls run by REST, rules and webhooks")
         .after_help("Without a command: serve.\nEvery setting can also come from the environment (STROWGER_…) or from a TOML file (--config).")
-        .subcommand(Command::new("serve").about("Run the engine (what happens without a command)"))
-        .subcommand(Command::new("demo").about("Show it all in half a minute: an engine, two phones, an application"));
-    for argument in setting_arguments() {
-        top = top.arg(argument.global(true));
-    }
-    top
+        .args(setting_arguments())
+        .subcommand(
+            Command::new("serve").about("Run the engine (what happens without a command)").args(setting_arguments()),
+        )
+        .subcommand(
+            Command::new("demo")
+                .about("Show it all in half a minute: an engine, two phones, an application")
+                .args(setting_arguments()),
+        )
+        .subcommand(dtmf::command())
 }
 
 fn setting_arguments() -> impl Iterator<Item = Arg> {

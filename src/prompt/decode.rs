@@ -2,17 +2,19 @@
 //! them to 8 kHz on the way. Input is hostile until decoded: every step is bounded, and a panic of a decoder is an
 //! error like another. CPU-bound: callers run it on a blocking thread.
 
+use std::fs::File;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
+use symphonia::core::audio::{Audio, AudioBuffer, GenericAudioBufferRef};
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::common::Limit;
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 
 use super::resample::ToTelephone;
@@ -94,12 +96,36 @@ pub fn decode(place: &str, audio: Bytes, limits: &Limits) -> Result<(Clip, Forma
     if audio.len() > limits.max_bytes {
         return Err(PromptError::TooBig { place: place.to_owned(), limit: limits.max_bytes });
     }
-    let most_samples = limits.max_duration.as_secs_f64() * f64::from(CLIP_RATE);
-    match catch_unwind(AssertUnwindSafe(|| decode_bounded(audio, most_samples as u64))) {
-        Ok(Ok((samples, format))) => Ok((Clip::new(samples), format)),
-        Ok(Err(Problem::TooLong)) => {
-            Err(PromptError::TooLong { place: place.to_owned(), seconds: limits.max_duration.as_secs() })
-        }
+    if audio.is_empty() {
+        return Err(PromptError::BadFormat { place: place.to_owned(), problem: "it is empty".to_owned() });
+    }
+    let mut samples = Vec::new();
+    let mut gather = |more: &[i16]| samples.extend_from_slice(more);
+    let format = decode_bounded(place, Box::new(Cursor::new(audio)), limits.max_duration, &mut gather)?;
+    Ok((Clip::new(samples), format))
+}
+
+/// Decodes a file of any size and length, piece by piece: `sink` gets its samples at [`CLIP_RATE`] as they come, and no
+/// more than a packet and the resampler's filter are held at a time. `place` is what errors call it; what was decoded
+/// before an error has been given.
+pub fn decode_file(place: &str, file: File, sink: &mut dyn FnMut(&[i16])) -> Result<Format, PromptError> {
+    if file.metadata().is_ok_and(|about| about.is_file() && about.len() == 0) {
+        return Err(PromptError::BadFormat { place: place.to_owned(), problem: "it is empty".to_owned() });
+    }
+    decode_bounded(place, Box::new(file), Duration::MAX, sink)
+}
+
+fn decode_bounded(
+    place: &str,
+    audio: Box<dyn MediaSource>,
+    most: Duration,
+    sink: &mut dyn FnMut(&[i16]),
+) -> Result<Format, PromptError> {
+    // A cast from float saturates.
+    let most_samples = (most.as_secs_f64() * f64::from(CLIP_RATE)) as u64;
+    match catch_unwind(AssertUnwindSafe(|| decode_all(audio, most_samples, sink))) {
+        Ok(Ok(format)) => Ok(format),
+        Ok(Err(Problem::TooLong)) => Err(PromptError::TooLong { place: place.to_owned(), seconds: most.as_secs() }),
         Ok(Err(Problem::Bad(problem))) => Err(PromptError::BadFormat { place: place.to_owned(), problem }),
         Err(_) => Err(PromptError::BadFormat { place: place.to_owned(), problem: "it is damaged".to_owned() }),
     }
@@ -116,11 +142,8 @@ impl Problem {
     }
 }
 
-fn decode_bounded(audio: Bytes, most_samples: u64) -> Result<(Vec<i16>, Format), Problem> {
-    if audio.is_empty() {
-        return Err(Problem::bad("it is empty"));
-    }
-    let stream = MediaSourceStream::new(Box::new(Cursor::new(audio)), MediaSourceStreamOptions::default());
+fn decode_all(audio: Box<dyn MediaSource>, most_samples: u64, sink: &mut dyn FnMut(&[i16])) -> Result<Format, Problem> {
+    let stream = MediaSourceStream::new(audio, MediaSourceStreamOptions::default());
     let bounded = MetadataOptions::default()
         .limit_tag_bytes(Limit::Maximum(MAX_TAG_BYTES))
         .limit_visual_bytes(Limit::Maximum(MAX_TAG_BYTES));
@@ -131,17 +154,17 @@ fn decode_bounded(audio: Bytes, most_samples: u64) -> Result<(Vec<i16>, Format),
             e => Problem::bad(e),
         })?;
     let format = Format::of(file.format_info().short_name);
-    let mut gathered = Gathered { samples: Vec::new(), current: None, most_samples };
+    let mut gathered = Gathered { sink, given: 0, current: None, most_samples };
     for _ in 0..MAX_STREAMS {
         if !decode_stream(file.as_mut(), &mut gathered)? {
             break;
         }
     }
-    gathered.finish().map(|samples| (samples, format))
+    gathered.finish().map(|()| format)
 }
 
 /// Decodes to the end of the file (`false`), or to where an Ogg file goes on with another stream (`true`).
-fn decode_stream(file: &mut dyn FormatReader, gathered: &mut Gathered) -> Result<bool, Problem> {
+fn decode_stream(file: &mut dyn FormatReader, gathered: &mut Gathered<'_>) -> Result<bool, Problem> {
     let (track, mut decoder) = open_track(file)?;
     let mut interleaved: Vec<f32> = Vec::new();
     let mut mono: Vec<f32> = Vec::new();
@@ -166,6 +189,12 @@ fn decode_stream(file: &mut dyn FormatReader, gathered: &mut Gathered) -> Result
         match decoder.decode(&packet) {
             Ok(decoded) => {
                 let (rate, channels) = (decoded.spec().rate(), decoded.spec().channels().count());
+                if let (CLIP_RATE, 1, GenericAudioBufferRef::S16(samples)) = (rate, channels, &decoded) {
+                    gathered.push_ready(samples)?;
+                    sound += 1;
+                    barren = 0;
+                    continue;
+                }
                 decoded.copy_to_vec_interleaved(&mut interleaved);
                 if channels == 0 || interleaved.is_empty() {
                     continue;
@@ -209,53 +238,79 @@ fn open_track(file: &dyn FormatReader) -> Result<(u32, Box<dyn AudioDecoder>), P
     Ok((track.id, decoder))
 }
 
-/// The prompt as it grows; a new resampler wherever the rate changes inside a file.
-struct Gathered {
-    samples: Vec<i16>,
+/// The audio on its way out; a new resampler wherever the rate changes inside a file.
+struct Gathered<'a> {
+    sink: &'a mut dyn FnMut(&[i16]),
+    /// Samples given to the sink.
+    given: u64,
     current: Option<Running>,
     most_samples: u64,
 }
 
 struct Running {
     resampler: ToTelephone,
+    /// Samples given to the sink when it began.
+    before: u64,
     taken: u64,
 }
 
-impl Gathered {
+impl Gathered<'_> {
+    /// Samples of any rate.
     fn push(&mut self, rate: u32, mono: &[f32]) -> Result<(), Problem> {
         if self.current.as_ref().is_some_and(|running| running.resampler.rate() != rate) {
             self.flush()?;
         }
         let running = match &mut self.current {
             Some(running) => running,
-            none => none.insert(Running { resampler: ToTelephone::new(rate).map_err(Problem::bad)?, taken: 0 }),
+            none => none.insert(Running {
+                resampler: ToTelephone::new(rate).map_err(Problem::bad)?,
+                before: self.given,
+                taken: 0,
+            }),
         };
         running.taken += mono.len() as u64;
-        let length = self.samples.len() as u64 + running.taken * u64::from(CLIP_RATE) / u64::from(rate.max(1));
-        if length > self.most_samples {
+        if running.before + running.taken * u64::from(CLIP_RATE) / u64::from(rate.max(1)) > self.most_samples {
             return Err(Problem::TooLong);
         }
-        running.resampler.push(mono).map_err(Problem::bad)
+        running.resampler.push(mono).map_err(Problem::bad)?;
+        let (sink, given) = (&mut self.sink, &mut self.given);
+        running.resampler.take(&mut |ready| {
+            *given += ready.len() as u64;
+            sink(ready);
+        });
+        Ok(())
+    }
+
+    /// Samples that are as they should be: 16 bits, mono, at 8 kHz.
+    fn push_ready(&mut self, samples: &AudioBuffer<i16>) -> Result<(), Problem> {
+        self.flush()?;
+        let samples = samples.plane(0).unwrap_or_default();
+        if self.given + samples.len() as u64 > self.most_samples {
+            return Err(Problem::TooLong);
+        }
+        self.give(samples);
+        Ok(())
+    }
+
+    fn give(&mut self, samples: &[i16]) {
+        self.given += samples.len() as u64;
+        (self.sink)(samples);
     }
 
     fn flush(&mut self) -> Result<(), Problem> {
         if let Some(running) = self.current.take() {
-            let samples = running.resampler.finish().map_err(Problem::bad)?;
-            if self.samples.is_empty() {
-                self.samples = samples;
-            } else {
-                self.samples.extend(samples);
-            }
+            let rest = running.resampler.finish().map_err(Problem::bad)?;
+            self.give(&rest);
         }
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Vec<i16>, Problem> {
+    fn finish(mut self) -> Result<(), Problem> {
         self.flush()?;
-        if self.samples.is_empty() {
+        if self.given == 0 {
             return Err(Problem::bad("there is no audio in it"));
         }
-        Ok(self.samples)
+        Ok(())
     }
 }
 

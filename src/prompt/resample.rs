@@ -24,6 +24,8 @@ pub struct ToTelephone {
     /// None at 8 kHz: samples pass unchanged.
     fft: Option<Engine>,
     out: Vec<i16>,
+    /// Samples that were taken out already.
+    taken_out: usize,
 }
 
 struct Engine {
@@ -70,7 +72,7 @@ impl ToTelephone {
             let block = vec![0.0; fft.output_frames_max()];
             Some(Engine { fft, waiting: Vec::new(), block, delay, taken: 0 })
         };
-        Ok(ToTelephone { rate, fft, out: Vec::new() })
+        Ok(ToTelephone { rate, fft, out: Vec::new(), taken_out: 0 })
     }
 
     /// The rate it takes, in Hz.
@@ -100,10 +102,18 @@ impl ToTelephone {
         Ok(())
     }
 
-    /// The rest: as long as what came in, to the sample.
+    /// Hands out, and forgets, the samples that are ready.
+    pub fn take(&mut self, sink: &mut dyn FnMut(&[i16])) {
+        sink(&self.out);
+        self.taken_out += self.out.len();
+        self.out.clear();
+    }
+
+    /// The rest: together with what was taken out as long as what came in, to the sample.
     pub fn finish(mut self) -> Result<Vec<i16>, ResampleError> {
         let Some(engine) = &mut self.fft else { return Ok(self.out) };
         let length = (engine.taken * u64::from(CLIP_RATE)).div_ceil(u64::from(self.rate)) as usize;
+        let length = length.saturating_sub(self.taken_out);
         let mut partial = engine.waiting.len();
         // The last samples, then silence until the filter has given them all back.
         while self.out.len() < length {
@@ -220,6 +230,21 @@ mod tests {
                 assert_eq!(whole.len(), (count * 8000).div_ceil(rate as usize), "{rate} {count}");
                 assert_eq!(whole, resample(rate, samples, 13));
             }
+        }
+    }
+
+    #[test]
+    fn taken_out_on_the_way_is_the_same() {
+        for rate in [8000, 11025, 48000] {
+            let samples = tone(rate, 440.0, 1.0, 0.3);
+            let mut to = ToTelephone::new(rate).unwrap();
+            let mut out = Vec::new();
+            for piece in samples.chunks(999) {
+                to.push(piece).unwrap();
+                to.take(&mut |ready| out.extend_from_slice(ready));
+            }
+            out.extend(to.finish().unwrap());
+            assert!(out == resample(rate, &samples, 999), "{rate}");
         }
     }
 

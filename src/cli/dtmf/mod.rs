@@ -1,0 +1,195 @@
+//! `strowger dtmf FILE`: the digits in an audio file, as the in-band detector of a call would hear them. It starts no
+//! engine and opens no database. What the detector thinks is `dtmf::tone`'s business; reading files is `prompt`'s.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use crate::dtmf::tone::{Detector, SAMPLE_RATE, ToneEdge, ToneReport};
+use crate::prompt::PromptError;
+use crate::prompt::decode::decode_file;
+
+/// How `--help` explains the command.
+const ABOUT: &str = "\
+Print the DTMF digits in an audio file
+
+One line a digit: `D start_ms end_ms`, the moments at which a call would be told of its start and its end (about 35 ms \
+after each; --tones prints where the tones themselves are). Any file that prompts can be made of is read: WAV, MP3, \
+FLAC, Ogg Vorbis, AAC/M4A, of any length; channels are mixed to one.";
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 the file was heard to its end, with or without digits; 1 it could not be (the reason is on standard \
+error); 2 the arguments are wrong.";
+
+/// Why a file was not heard to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum HearError {
+    /// It cannot be opened.
+    #[error("{} cannot be opened: {problem}. Give the path of an audio file that you may read", .path.display())]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system said.
+        problem: io::Error,
+    },
+    /// It is a folder.
+    #[error("{} is a folder. Give the path of one audio file", .0.display())]
+    Folder(PathBuf),
+    /// It is not audio, or damaged.
+    #[error(transparent)]
+    Decode(#[from] PromptError),
+    /// The results cannot be written.
+    #[error("the digits cannot be written to standard output: {0}")]
+    Write(io::Error),
+}
+
+/// The command's arguments.
+pub fn command() -> Command {
+    let (first, _) = ABOUT.split_once('\n').unwrap_or((ABOUT, ""));
+    Command::new("dtmf")
+        .about(first)
+        .long_about(ABOUT)
+        .after_help(EXIT_CODES)
+        .arg(
+            Arg::new("file")
+                .value_name("FILE")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("An audio file"),
+        )
+        .arg(
+            Arg::new("tones")
+                .long("tones")
+                .action(ArgAction::SetTrue)
+                .help("Print where each tone begins and ends, instead of when it was reported"),
+        )
+}
+
+/// Hears the file that `given` names, and prints its digits.
+pub fn run(given: &ArgMatches) -> Result<(), HearError> {
+    // clap has made sure that there is a file.
+    let path = given.get_one::<PathBuf>("file").cloned().unwrap_or_default();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let listed = list(&path, given.get_flag("tones"), &mut out);
+    match listed.and_then(|()| out.flush().map_err(HearError::Write)) {
+        // Whoever reads has seen enough (`| head`).
+        Err(HearError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// A line for each digit: of the moments it was reported at, or of its tone.
+fn list(path: &Path, tones: bool, out: &mut impl Write) -> Result<(), HearError> {
+    let mut detector = Detector::new();
+    let mut begun = None;
+    let mut written = Ok(());
+    let mut tell = |report: ToneReport| {
+        let at = milliseconds(if tones { report.position } else { report.decided_at });
+        match report.edge {
+            ToneEdge::Start => begun = Some(at),
+            ToneEdge::End { .. } => {
+                let start = begun.take().unwrap_or(at);
+                let line = writeln!(out, "{} {start:.1} {at:.1}", report.digit);
+                if written.is_ok() {
+                    written = line;
+                }
+            }
+        }
+    };
+    decode(path, &mut |samples| detector.feed(samples, &mut tell))?;
+    detector.finish(&mut tell);
+    written.map_err(HearError::Write)
+}
+
+/// Gives the samples of a file, at 8 kHz, in pieces.
+fn decode(path: &Path, sink: &mut dyn FnMut(&[i16])) -> Result<(), HearError> {
+    let open = |problem| HearError::Open { path: path.to_owned(), problem };
+    let file = File::open(path).map_err(open)?;
+    if file.metadata().map_err(open)?.is_dir() {
+        return Err(HearError::Folder(path.to_owned()));
+    }
+    decode_file(&path.display().to_string(), file, sink)?;
+    Ok(())
+}
+
+/// A place in the audio, in milliseconds.
+fn milliseconds(samples: u64) -> f64 {
+    samples as f64 * 1000.0 / f64::from(SAMPLE_RATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtmf::{Digit, ToneGenerator};
+
+    fn listed(path: &Path, tones: bool) -> Result<String, HearError> {
+        let mut out = Vec::new();
+        list(path, tones, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    /// Writes digits of 60 ms with pauses of 60 ms, after `lead` samples of silence.
+    fn digits(path: &Path, rate: u32, channels: u16, lead: usize) {
+        let mut samples = vec![0; 8000];
+        ToneGenerator::new([Digit::Five, Digit::Pound], 60, 60).fill(&mut samples[lead..]);
+        let spec = hound::WavSpec {
+            channels,
+            sample_rate: rate,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut file = hound::WavWriter::create(path, spec).unwrap();
+        for sample in samples {
+            for _ in 0..u32::from(channels) * rate / 8000 {
+                file.write_sample(sample).unwrap();
+            }
+        }
+        file.finalize().unwrap();
+    }
+
+    #[test]
+    fn a_line_for_each_digit_with_its_times() {
+        let folder = tempfile::tempdir().unwrap();
+        for (rate, channels) in [(8000, 1), (8000, 2), (16_000, 1)] {
+            let path = folder.path().join("digits.wav");
+            digits(&path, rate, channels, 800);
+            for tones in [true, false] {
+                let text = listed(&path, tones).unwrap();
+                let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
+                assert_eq!(lines.iter().map(|line| line[0]).collect::<String>(), "5#", "{text}");
+                for (line, began) in lines.iter().zip([100.0, 220.0]) {
+                    let [start, end]: [f64; 2] = [line[1].parse().unwrap(), line[2].parse().unwrap()];
+                    let after = if tones { -10.0..=10.0 } else { 20.0..=60.0 };
+                    assert!(after.contains(&(start - began)), "{text}");
+                    assert!(after.contains(&(end - began - 60.0)), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        let problem = |path: &Path| listed(path, false).unwrap_err().to_string();
+        assert!(problem(&place("none.wav")).contains("none.wav cannot be opened: No such file"));
+        assert!(problem(folder.path()).contains("is a folder"));
+        std::fs::write(place("text.wav"), "not audio at all").unwrap();
+        assert!(problem(&place("text.wav")).contains("text.wav cannot be decoded"));
+        assert!(problem(&place("text.wav")).contains("WAV (PCM"), "what can be read is said");
+        std::fs::write(place("empty.wav"), "").unwrap();
+        assert!(problem(&place("empty.wav")).contains("it is empty"));
+        digits(&place("short.wav"), 8000, 1, 800);
+        let whole = std::fs::read(place("short.wav")).unwrap();
+        std::fs::write(place("head.wav"), &whole[..44]).unwrap();
+        assert!(problem(&place("head.wav")).contains("there is no audio in it"));
+        std::fs::write(place("cut.wav"), &whole[..44 + 2 * 8 * 200]).unwrap();
+        assert_eq!(
+            listed(&place("cut.wav"), true).unwrap().lines().count(),
+            1,
+            "a cut file is heard as far as it goes"
+        );
+    }
+}
