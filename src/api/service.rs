@@ -404,6 +404,54 @@ pub struct CallRecord {
     /// Why it ended, for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_reason: Option<String>,
+    /// What its media came to, once it is over; none: media never opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<MediaFigures>,
+}
+
+/// The figures of a call's media.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MediaFigures {
+    /// What was sent last: `PCMU`, `opus`…
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codec: Option<String>,
+    /// RTP packets sent.
+    pub packets_sent: u64,
+    /// RTP packets accepted from the peer.
+    pub packets_received: u64,
+    /// Packets of the peer that never came.
+    pub packets_lost: u64,
+    /// Packets of the peer that came too late to be played.
+    pub packets_late: u64,
+    /// Packets of ours that the peer's last RTCP report calls lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_packets_lost: Option<i32>,
+    /// Interarrival jitter at the end (RFC 3550), milliseconds.
+    pub jitter_ms: f64,
+    /// The highest interarrival jitter, milliseconds.
+    pub max_jitter_ms: f64,
+    /// The jitter that the peer's last RTCP report gives, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_jitter_ms: Option<f64>,
+    /// Round trip by the peer's last RTCP report, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_trip_ms: Option<f64>,
+    /// How what we heard sounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Quality>,
+    /// How what we sent sounded to the peer, by its RTCP reports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Quality>,
+}
+
+/// A direction's quality by the E-model (ITU-T G.107).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Quality {
+    /// The rating R, 0–93.2.
+    pub r: f64,
+    /// The estimated mean opinion score, 1–4.5.
+    pub mos: f64,
 }
 
 /// What happened on a call, oldest first.

@@ -8,8 +8,12 @@ use serde_json::Value;
 use super::Hub;
 use super::metrics::count;
 use super::timeline::Timeline;
-use crate::api::service::{CallRecord, ConnectionState, Timeline as ShownTimeline, TimelineEntry as ShownEntry};
+use crate::api::service::{
+    CallRecord, ConnectionState, MediaFigures, Quality, Timeline as ShownTimeline, TimelineEntry as ShownEntry,
+};
 use crate::call::{TimelineEntry, Topic};
+use crate::rtp::emodel::Rating;
+use crate::rtp::statistics::StreamStatistics;
 use crate::store::{CallRecord as StoredCall, MAX_TIMELINE_ENTRIES, TimelineEntry as StoredEntry};
 use crate::time::Time;
 
@@ -129,6 +133,30 @@ pub fn kept_timeline(call: &StoredCall, entries: Vec<StoredEntry>) -> ShownTimel
     });
     let dropped = call.summary[DROPPED].as_u64().unwrap_or_default();
     ShownTimeline { call_id: call.id.clone(), dropped, entries: entries.collect() }
+}
+
+/// The figures of an ended call's media, as operators see them.
+pub fn media_figures(statistics: &StreamStatistics) -> MediaFigures {
+    let quality = |rating: Rating| Quality { r: rounded(rating.r), mos: rounded(rating.mos) };
+    MediaFigures {
+        codec: statistics.codec.map(|codec| codec.encoding_name().to_owned()),
+        packets_sent: statistics.packets_sent,
+        packets_received: statistics.packets_received,
+        packets_lost: statistics.packets_lost,
+        packets_late: statistics.late,
+        remote_packets_lost: statistics.remote_lost,
+        jitter_ms: rounded(statistics.jitter_ms),
+        max_jitter_ms: rounded(statistics.max_jitter_ms),
+        remote_jitter_ms: statistics.remote_jitter_ms.map(rounded),
+        round_trip_ms: statistics.round_trip_ms.map(rounded),
+        heard: statistics.heard.map(quality),
+        sent: statistics.sent.map(quality),
+    }
+}
+
+/// To hundredths: more would be no news.
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
 
 /// A kept call's record; none: the row is not one that we wrote.

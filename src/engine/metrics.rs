@@ -7,7 +7,14 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::rtp::statistics::StreamStatistics;
+
+/// Upper bounds of the opinion scores' buckets; 4.5 is the most there is. Below 3.1 nearly all are dissatisfied (G.107
+/// Annex B), from 4.03 on satisfied.
+const MOS_STEPS: [f64; 8] = [1.5, 2.0, 2.58, 3.1, 3.6, 4.03, 4.34, 4.5];
 
 /// One label with a value from a small fixed set.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -27,6 +34,8 @@ pub struct Metrics {
     pub calls_ended: Family<Kind, Counter>,
     /// Calls refused before they began, by why.
     pub calls_refused: Family<Kind, Counter>,
+    /// Estimated mean opinion scores of ended calls, by direction: what we heard, what the peer heard.
+    call_mos: Family<Kind, Histogram, fn() -> Histogram>,
     /// What the SIP stack counts.
     pub sip: Family<Kind, Counter>,
     /// Live entries of the SIP stack's tables, as it last published them.
@@ -57,6 +66,12 @@ impl Default for Metrics {
         let calls_started = family(&mut registry, "calls_started", "Calls begun, by direction");
         let calls_ended = family(&mut registry, "calls_ended", "Calls ended, by how");
         let calls_refused = family(&mut registry, "calls_refused", "Calls refused before they began, by why");
+        let call_mos = Family::new_with_constructor((|| Histogram::new(MOS_STEPS)) as fn() -> Histogram);
+        registry.register(
+            "call_mos",
+            "Mean opinion scores of ended calls by the E-model (ITU-T G.107), by direction: heard, sent",
+            call_mos.clone(),
+        );
         let sip = family(&mut registry, "sip", "What the SIP stack counts");
         let deliveries = family(&mut registry, "event_deliveries", "Delivery attempts of events, by outcome");
         let events_pending = Gauge::default();
@@ -77,6 +92,7 @@ impl Default for Metrics {
             calls_started,
             calls_ended,
             calls_refused,
+            call_mos,
             sip,
             sip_tables: SipTables::default(),
             sip_state,
@@ -133,6 +149,15 @@ pub fn set(family: &Family<Kind, Gauge>, kind: &'static str, value: u64) {
 }
 
 impl Metrics {
+    /// Counts an ended call's quality, where it could be rated.
+    pub fn rate_call(&self, statistics: &StreamStatistics) {
+        for (kind, rating) in [("heard", statistics.heard), ("sent", statistics.sent)] {
+            if let Some(rating) = rating {
+                self.call_mos.get_or_create(&Kind { kind }).observe(rating.mos);
+            }
+        }
+    }
+
     /// The Prometheus text exposition.
     pub fn to_text(&self) -> String {
         for (table, entries) in self.sip_tables.read() {

@@ -354,6 +354,9 @@ impl RunningCall {
             Output::Note(entry) => self.note(entry),
             Output::Ended(record) => {
                 count(&self.hub.metrics.calls_ended, record.ended_by.name());
+                if let Some(statistics) = &record.statistics {
+                    self.hub.metrics.rate_call(statistics);
+                }
                 tracing::info!(outcome = %record.outcome.message, "call ended");
                 let shown = self.ended_record(&record);
                 super::archive::keep(&self.hub, shown, self.about.started, &self.timeline, record.ended);
@@ -480,6 +483,7 @@ impl RunningCall {
             connected_at: self.connected.map(Time::to_rfc3339),
             ended_at: None,
             end_reason: None,
+            media: None,
         }
     }
 
@@ -489,6 +493,7 @@ impl RunningCall {
             connected_at: record.connected.map(Time::to_rfc3339),
             ended_at: Some(record.over.to_rfc3339()),
             end_reason: Some(record.outcome.message.clone()),
+            media: record.statistics.as_ref().map(super::archive::media_figures),
             ..self.record()
         }
     }

@@ -327,7 +327,7 @@ fn start_media(
         in_band: config.in_band_dtmf,
         // One leg a call today; as many again may be on their way out.
         max_legs: config.max_calls * 2,
-        clock: clock,
+        clock,
     };
     let sink = move |event| {
         if signals.try_send(Signal::Media(event)).is_err() {

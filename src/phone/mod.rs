@@ -111,7 +111,7 @@ impl Phone {
                 rtp_timeout: Duration::ZERO,
                 in_band: true,
                 max_legs: 8,
-                clock: clock,
+                clock,
             },
             random.fork(),
             // A phone that is not read from loses events, as a phone nobody looks at does.

@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::emodel::Rating;
+use crate::session::Codec;
+
 /// The figures of one leg's stream, from its first packet to its end. Totals never go backwards.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -51,6 +54,12 @@ pub struct StreamStatistics {
     pub rtcp_received: u64,
     /// RTCP packets sent.
     pub rtcp_sent: u64,
+    /// What was sent last.
+    pub codec: Option<Codec>,
+    /// How what we heard sounded; none: nothing was heard.
+    pub heard: Option<Rating>,
+    /// How what we sent sounded to the peer; none: it never reported by RTCP.
+    pub sent: Option<Rating>,
     /// The source that was listened to last.
     pub source: Option<SocketAddr>,
 }

@@ -335,5 +335,6 @@ fn record(id: &str) -> CallRecord {
         connected_at: None,
         ended_at: None,
         end_reason: None,
+        media: None,
     }
 }

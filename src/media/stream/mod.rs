@@ -7,6 +7,8 @@
 //! It holds no socket and reads no clock: [`super::worker`] does, and so does a test. Work for a packet allocates
 //! nothing; only notes for the timeline and rare changes do. One stream takes about 20 kB.
 
+mod diagnosis;
+mod quality;
 mod receive;
 mod report;
 mod send;
@@ -18,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::diagnosis::Diagnosis;
 use super::clip::Clip;
 use super::conceal::Concealer;
 use super::player::Player;
@@ -29,7 +32,7 @@ use crate::rtp::jitter::Playout;
 use crate::rtp::rtcp;
 use crate::rtp::sequence::Sequence;
 use crate::rtp::statistics::StreamStatistics;
-use crate::session::{LegId, NegotiatedMedia};
+use crate::session::{Codec, LegId, NegotiatedMedia};
 use crate::time::Time;
 
 /// Most frames that a capture keeps: ten minutes (9.6 MB).
@@ -114,6 +117,11 @@ pub struct Stream {
     capture: Option<Capture>,
     /// Packets lost from earlier SSRCs.
     lost_before: u64,
+    /// Gaps in the peer's sequence numbers: runs of loss.
+    loss_runs: u64,
+    /// The codec heard last.
+    heard_codec: Option<Codec>,
+    diagnosis: Diagnosis,
 
     ssrc: u32,
     sequence: u16,
@@ -154,6 +162,9 @@ impl Stream {
             silence_told: false,
             capture: None,
             lost_before: 0,
+            loss_runs: 0,
+            heard_codec: None,
+            diagnosis: Diagnosis::default(),
             ssrc: random.u32(),
             sequence: random.u32() as u16,
             timestamp: random.u32(),
@@ -205,6 +216,8 @@ impl Stream {
             media.direction,
             media.send_telephone_event.map_or("not agreed".to_owned(), |number| number.to_string()),
         ));
+        self.diagnosis.connected(&media, now);
+        self.statistics.codec = Some(media.codec);
         self.media = Some(media);
     }
 
@@ -263,6 +276,8 @@ impl Stream {
             statistics.max_jitter_ms = statistics.max_jitter_ms.max(received.jitter.highest_milliseconds());
         }
         statistics.source = self.rules.source();
+        statistics.heard = self.rate_heard(&statistics);
+        statistics.sent = self.rate_sent(&statistics);
         statistics
     }
 

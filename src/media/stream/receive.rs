@@ -50,7 +50,7 @@ impl Stream {
             Some(&(_, codec)) => Meaning::Audio(codec),
             None if media.receive_telephone_event == Some(number) => Meaning::Event,
             None => {
-                self.receive_unknown(number, from, now);
+                self.receive_unknown(number, packet.payload, from, now);
                 return;
             }
         };
@@ -98,6 +98,13 @@ impl Stream {
         if lost > 0 {
             self.statistics.concealed_frames += 1;
         }
+        if lost == 0
+            && self.diagnosis.wants_level()
+            && self.playout.begun()
+            && let Some(finding) = self.diagnosis.level(&frame)
+        {
+            self.note(finding);
+        }
         if let Some(detector) = &mut self.detector {
             let (leg, events) = (self.leg, &mut self.events);
             detector.feed(&frame, &mut |heard| tell(events, MediaEvent::Tone { leg, report: heard.at(now) }));
@@ -134,16 +141,19 @@ impl Stream {
     }
 
     /// A payload type that was not agreed: from the source a sign of life (comfort noise, keep-alive), else nothing.
-    fn receive_unknown(&mut self, number: u8, from: SocketAddr, now: Time) {
+    fn receive_unknown(&mut self, number: u8, payload: &[u8], from: SocketAddr, now: Time) {
         if self.rules.source() == Some(from) {
             self.statistics.unknown_payload += 1;
             self.heard(now);
         } else {
             self.statistics.strangers += 1;
         }
-        self.note_limited(NoteKind::UnknownPayload, now, |_| {
-            format!("RTP with payload type {number} from {from} ignored: it was not agreed")
+        let mut diagnosis = std::mem::take(&mut self.diagnosis);
+        self.note_limited(NoteKind::UnknownPayload, now, |stream| match &stream.media {
+            Some(media) => format!("from {from}: {}", diagnosis.unagreed(media, number, payload)),
+            None => String::new(),
         });
+        self.diagnosis = diagnosis;
     }
 
     fn locked(&mut self, source: SocketAddr, before: Option<SocketAddr>, meaning: Meaning, now: Time) {
@@ -173,7 +183,7 @@ impl Stream {
             }
         };
         match arrival {
-            Arrival::Next { .. } => {}
+            Arrival::Next { missing } => self.loss_runs += u64::from(missing > 0),
             Arrival::Reordered => self.statistics.reordered += 1,
             Arrival::Duplicate => self.statistics.duplicates += 1,
             Arrival::Wild => {}
@@ -186,6 +196,7 @@ impl Stream {
             Meaning::Event => self.take_event(packet, now),
             Meaning::Audio(_) if matches!(arrival, Arrival::Duplicate | Arrival::Wild) => {}
             Meaning::Audio(codec) => {
+                self.heard_codec = Some(codec);
                 if matches!(arrival, Arrival::Next { .. })
                     && let Some(received) = &mut self.received
                 {

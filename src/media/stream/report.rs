@@ -24,15 +24,18 @@ impl Stream {
         };
         self.statistics.rtcp_received += 1;
         self.peer_rtcp = Some(from);
+        let mut on_us = None;
         for packet in compound {
             match packet {
                 RtcpPacket::SenderReport { ssrc, info, blocks } => {
                     if let Some(received) = self.received.as_mut().filter(|received| received.ssrc == ssrc) {
                         received.last_sr = Some((rtcp::ntp_middle(info.ntp), now));
                     }
-                    blocks.for_each(|block| self.read_report(&block, now));
+                    blocks.for_each(|block| on_us = self.read_report(&block, now).or(on_us));
                 }
-                RtcpPacket::ReceiverReport { blocks, .. } => blocks.for_each(|block| self.read_report(&block, now)),
+                RtcpPacket::ReceiverReport { blocks, .. } => {
+                    blocks.for_each(|block| on_us = self.read_report(&block, now).or(on_us));
+                }
                 RtcpPacket::Goodbye { ssrc } => {
                     if ssrc.is_some() && ssrc == self.received.as_ref().map(|received| received.ssrc) {
                         // Its dialog says when the call is over; a new SSRC may follow.
@@ -41,6 +44,9 @@ impl Stream {
                 }
                 RtcpPacket::Other(_) => {}
             }
+        }
+        if let Some(finding) = self.diagnosis.peer_report(on_us.as_ref(), self.statistics.packets_sent) {
+            self.note(finding);
         }
     }
 
@@ -108,13 +114,16 @@ impl Stream {
         is_somewhere(destination).then_some(destination)
     }
 
-    fn read_report(&mut self, block: &ReportBlock, now: Time) {
-        if block.ssrc == self.ssrc {
-            self.statistics.remote_lost = Some(block.cumulative_lost);
-            self.statistics.remote_jitter_ms = Some(f64::from(block.jitter) / 8.0);
-            if let Some(trip) = rtcp::round_trip(block, now) {
-                self.statistics.round_trip_ms = Some(trip.as_secs_f64() * 1_000.0);
-            }
+    /// Takes a report block; it comes back where it is on our stream.
+    fn read_report(&mut self, block: &ReportBlock, now: Time) -> Option<ReportBlock> {
+        if block.ssrc != self.ssrc {
+            return None;
         }
+        self.statistics.remote_lost = Some(block.cumulative_lost);
+        self.statistics.remote_jitter_ms = Some(f64::from(block.jitter) / 8.0);
+        if let Some(trip) = rtcp::round_trip(block, now) {
+            self.statistics.round_trip_ms = Some(trip.as_secs_f64() * 1_000.0);
+        }
+        Some(*block)
     }
 }

@@ -54,6 +54,9 @@ impl Stream {
         }
         let destination = self.rules.destination().filter(|_| media.direction.sends());
         self.speak(&media, destination, sink);
+        if let Some(finding) = self.diagnosis.look(&media, &self.statistics, now) {
+            self.note(finding);
+        }
         self.media = Some(media);
         self.report_when_due(now, sink);
         self.watch_silence(now);

@@ -11,6 +11,8 @@ use crate::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
 use crate::rtp::rtcp::{Compound, MAX_WRITTEN, ReportBlock, RtcpPacket, SenderInfo, Written};
 use crate::session::{Codec, Direction};
 
+mod quality;
+
 const PEER: &str = "192.0.2.10:4000";
 
 #[derive(Default)]

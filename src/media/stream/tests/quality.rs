@@ -1,0 +1,85 @@
+//! The ratings of both directions, and what a stream says of audio that does not come as it should.
+
+use super::*;
+use crate::rtp::emodel::Rating;
+
+/// `count` frames of the peer's audio, of which every `lose`-th group of `run` is lost.
+fn talk(bench: &mut Bench, count: usize, lose: usize, run: usize) {
+    for n in 0..count {
+        let bytes = bench.next_audio(&[1_000; 160]);
+        if lose == 0 || n / run % lose != lose - 1 {
+            bench.receive(&bytes, peer());
+        }
+        bench.tick();
+    }
+}
+
+/// The peer reports on our stream by RTCP.
+fn report(bench: &mut Bench, highest_sequence: u32, cumulative_lost: i32) {
+    let ssrc = bench.stream.ssrc;
+    let block = ReportBlock { ssrc, cumulative_lost, highest_sequence, jitter: 80, ..ReportBlock::default() };
+    let what = Written { ssrc: 77, sender: None, report: Some(block), cname: b"peer", goodbye: false };
+    let mut out = [0; MAX_WRITTEN];
+    let length = rtcp::write(&what, &mut out);
+    bench.stream.receive_rtcp(&out[..length], "192.0.2.10:4001".parse().unwrap(), bench.now);
+}
+
+fn heard(lose: usize, run: usize) -> Rating {
+    let mut bench = Bench::new();
+    talk(&mut bench, 1_000, lose, run);
+    bench.stream.statistics().heard.unwrap()
+}
+
+#[test]
+fn what_is_heard_is_rated_by_loss_and_by_how_it_is_bunched() {
+    let clean = heard(0, 1);
+    assert!(clean.mos > 4.2 && clean.r > 85.0, "{clean:?}");
+    let (single, bunched) = (heard(20, 1), heard(20, 4));
+    assert!(single.r < clean.r - 10.0, "{single:?}");
+    assert!(bunched.r < single.r - 1.0, "{bunched:?} {single:?}");
+    assert_eq!(Bench::new().stream.statistics().heard, None, "nothing was heard");
+}
+
+#[test]
+fn what_is_sent_is_rated_by_the_peers_reports() {
+    let mut bench = Bench::new();
+    bench.ticks(1_000);
+    assert_eq!(bench.stream.statistics().sent, None);
+    report(&mut bench, 1_000, 0);
+    let clean = bench.stream.statistics().sent.unwrap();
+    assert!(clean.mos > 4.3, "{clean:?}");
+    report(&mut bench, 1_000, 100);
+    assert!(bench.stream.statistics().sent.unwrap().mos < 3.5);
+    assert_eq!(bench.stream.statistics().remote_jitter_ms, Some(10.0));
+}
+
+#[test]
+fn one_way_audio_is_named_in_either_direction() {
+    let mut bench = Bench::new();
+    bench.ticks(400);
+    let found: Vec<_> = bench.notes().into_iter().filter(|note| note.starts_with("one-way audio")).collect();
+    assert!(matches!(found[..], [text] if text.contains("250 packets have gone to 192.0.2.10:4000")), "{found:?}");
+
+    let mut bench = Bench::new();
+    for round in 0..4 {
+        talk(&mut bench, 300, 0, 1);
+        report(&mut bench, 300, 0);
+        bench.tick();
+        let told = bench.notes().iter().any(|note| note.contains("none of our last"));
+        assert_eq!(told, round > 0, "round {round}: {:?}", bench.notes());
+    }
+}
+
+#[test]
+fn silent_audio_and_payloads_that_were_not_agreed_are_named() {
+    let mut bench = Bench::new();
+    for _ in 0..600 {
+        bench.hear(&[0; 160]);
+        bench.tick();
+    }
+    assert!(bench.notes().iter().any(|note| note.starts_with("silent audio")), "{:?}", bench.notes());
+    let bytes = bench.packet(18, &[1; 20]);
+    bench.receive(&bytes, peer());
+    bench.tick();
+    assert!(bench.notes().iter().any(|note| note.contains("G.729 (payload type 18)")), "{:?}", bench.notes());
+}
