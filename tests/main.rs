@@ -2,6 +2,7 @@
 
 mod abuse;
 mod architecture;
+mod detector;
 mod operation;
 mod peers;
 mod sim;

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Runs all tests. What they need beside Rust and a C compiler is installed first, where it is missing: SIPp, Python and
-# Node by apt, the official SDKs by pip and npm into this checkout. No test is skipped: what cannot be installed is an
-# error. Arguments go to the test runner.
+# Runs all tests. What they need beside Rust and a C compiler is installed first, where it is missing: SIPp, Python,
+# Node and recorded voices by apt, the official SDKs by pip and npm into this checkout. No test is skipped: what cannot
+# be installed is an error. Arguments go to the test runner.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +18,7 @@ node_major() { { node --version 2>/dev/null || true; } | sed -n 's/^v\([0-9]*\)\
 
 # ---- by apt ----
 packages=()
+[ -d /usr/share/asterisk/sounds/en_US_f_Allison ] || packages+=(asterisk-core-sounds-en-wav) # speech without digits
 command -v curl >/dev/null || packages+=(curl ca-certificates)
 command -v sipp >/dev/null || packages+=(sip-tester)
 python_fits || packages+=(python3 python3-venv)

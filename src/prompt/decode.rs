@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
-use symphonia::core::audio::{Audio, AudioBuffer, GenericAudioBufferRef};
-use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::audio::well_known::CODEC_ID_PCM_S16LE;
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::common::Limit;
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
@@ -165,7 +165,7 @@ fn decode_all(audio: Box<dyn MediaSource>, most_samples: u64, sink: &mut dyn FnM
 
 /// Decodes to the end of the file (`false`), or to where an Ogg file goes on with another stream (`true`).
 fn decode_stream(file: &mut dyn FormatReader, gathered: &mut Gathered<'_>) -> Result<bool, Problem> {
-    let (track, mut decoder) = open_track(file)?;
+    let (track, mut decoder, telephone) = open_track(file)?;
     let mut interleaved: Vec<f32> = Vec::new();
     let mut mono: Vec<f32> = Vec::new();
     let mut barren = 0;
@@ -186,15 +186,15 @@ fn decode_stream(file: &mut dyn FormatReader, gathered: &mut Gathered<'_>) -> Re
         if packet.track_id != track {
             continue;
         }
+        if telephone {
+            gathered.push_telephone(&packet.data)?;
+            sound += 1;
+            barren = 0;
+            continue;
+        }
         match decoder.decode(&packet) {
             Ok(decoded) => {
                 let (rate, channels) = (decoded.spec().rate(), decoded.spec().channels().count());
-                if let (CLIP_RATE, 1, GenericAudioBufferRef::S16(samples)) = (rate, channels, &decoded) {
-                    gathered.push_ready(samples)?;
-                    sound += 1;
-                    barren = 0;
-                    continue;
-                }
                 decoded.copy_to_vec_interleaved(&mut interleaved);
                 if channels == 0 || interleaved.is_empty() {
                     continue;
@@ -218,7 +218,7 @@ fn decode_stream(file: &mut dyn FormatReader, gathered: &mut Gathered<'_>) -> Re
     Ok(false)
 }
 
-fn open_track(file: &dyn FormatReader) -> Result<(u32, Box<dyn AudioDecoder>), Problem> {
+fn open_track(file: &dyn FormatReader) -> Result<(u32, Box<dyn AudioDecoder>, bool), Problem> {
     let track = file.default_track(TrackType::Audio).ok_or_else(|| Problem::bad("it has no audio track"))?;
     let params = track
         .codec_params
@@ -235,7 +235,15 @@ fn open_track(file: &dyn FormatReader) -> Result<(u32, Box<dyn AudioDecoder>), P
     let decoder = symphonia::default::get_codecs()
         .make_audio_decoder(params, &AudioDecoderOptions::default())
         .map_err(Problem::bad)?;
-    Ok((track.id, decoder))
+    Ok((track.id, decoder, is_telephone(params)))
+}
+
+/// Is it 16 bits, mono, at 8 kHz as it is? Most recordings of telephone calls are; they need no decoder.
+fn is_telephone(params: &AudioCodecParameters) -> bool {
+    params.codec == CODEC_ID_PCM_S16LE
+        && params.sample_rate == Some(CLIP_RATE)
+        && params.channels.as_ref().is_some_and(|channels| channels.count() == 1)
+        && params.bits_per_coded_sample.is_none_or(|bits| bits == 16)
 }
 
 /// The audio on its way out; a new resampler wherever the rate changes inside a file.
@@ -281,14 +289,20 @@ impl Gathered<'_> {
         Ok(())
     }
 
-    /// Samples that are as they should be: 16 bits, mono, at 8 kHz.
-    fn push_ready(&mut self, samples: &AudioBuffer<i16>) -> Result<(), Problem> {
+    /// Samples that are as they should be ([`is_telephone`]), as bytes.
+    fn push_telephone(&mut self, bytes: &[u8]) -> Result<(), Problem> {
         self.flush()?;
-        let samples = samples.plane(0).unwrap_or_default();
+        let (samples, _) = bytes.as_chunks();
         if self.given + samples.len() as u64 > self.most_samples {
             return Err(Problem::TooLong);
         }
-        self.give(samples);
+        let mut piece = [0; 1024];
+        for samples in samples.chunks(piece.len()) {
+            for (to, bytes) in piece.iter_mut().zip(samples) {
+                *to = i16::from_le_bytes(*bytes);
+            }
+            self.give(piece.get(..samples.len()).unwrap_or_default());
+        }
         Ok(())
     }
 
