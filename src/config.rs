@@ -98,6 +98,19 @@ pub const SETTINGS: &[Setting] = &[
         help: "Threads that carry RTP",
     },
     Setting {
+        name: "overload-late-percent",
+        default: "20",
+        allowed: "0 to 100, 0 for never",
+        help: "Overload begins when this share of a media thread's ticks in two seconds is late: new calls get 503",
+    },
+    Setting { name: "overload-late-ms", default: "10", allowed: "1 to 1000", help: "A later tick than this is late" },
+    Setting {
+        name: "overload-recovery-seconds",
+        default: "5",
+        allowed: "1 to 3600",
+        help: "Overload ends when all media threads have been punctual for this long",
+    },
+    Setting {
         name: "prompt-allow-private",
         default: "false",
         allowed: "true or false",
@@ -216,6 +229,12 @@ pub struct Config {
     pub in_band_dtmf: bool,
     /// Media threads, at least one.
     pub media_threads: usize,
+    /// Share of late media ticks that makes an overload, in percent; 0: none does.
+    pub overload_late_percent: u32,
+    /// What is late.
+    pub overload_late: Duration,
+    /// How long ticks must be punctual before an overload is over.
+    pub overload_recovery: Duration,
     /// Whether prompts may come from private addresses.
     pub prompt_allow_private: bool,
     /// The largest prompt file, in bytes.
@@ -336,6 +355,9 @@ impl Config {
             codecs: values.parse("codecs", codecs)?,
             in_band_dtmf: values.parse("in-band-dtmf", boolean)?,
             media_threads,
+            overload_late_percent: values.parse("overload-late-percent", number(0, 100))? as u32,
+            overload_late: Duration::from_millis(values.parse("overload-late-ms", number(1, 1000))?),
+            overload_recovery: seconds("overload-recovery-seconds", 1, 3600)?,
             prompt_allow_private: values.parse("prompt-allow-private", boolean)?,
             prompt_max_bytes: values.parse("prompt-max-bytes", number(1024, 1 << 30))?,
             prompt_fetch_timeout: seconds("prompt-fetch-seconds", 1, 300)?,

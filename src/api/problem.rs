@@ -92,7 +92,13 @@ impl Problem {
 
     /// 503: nothing has happened, a repetition may work.
     pub fn unavailable(message: impl Into<String>) -> Self {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message).header(header::RETRY_AFTER, "1")
+        Problem::unavailable_for(1, message)
+    }
+
+    /// 503 with the seconds after which a repetition makes sense.
+    pub fn unavailable_for(seconds: u32, message: impl Into<String>) -> Self {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
+            .header(header::RETRY_AFTER, &seconds.to_string())
     }
 
     /// 500; the cause goes to the log.
@@ -133,6 +139,7 @@ impl From<CallError> for Problem {
             CallError::Refused(Refusal::QueueFull) => Problem::new(StatusCode::CONFLICT, code::CONFLICT, message),
             CallError::NotImplemented(what) => Problem::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", what),
             CallError::Unavailable(_) => Problem::unavailable(message),
+            CallError::Overloaded { retry_after } => Problem::unavailable_for(retry_after, message),
             CallError::Internal(cause) => Problem::internal(&cause),
         }
     }

@@ -148,6 +148,12 @@ pub enum CallError {
     /// 503: no ports, too many calls, no trunk, or shutting down. **Nothing has happened**, so a repetition tries again.
     #[error("{0}")]
     Unavailable(String),
+    /// 503 with `Retry-After`: the machine has as many calls as it can carry. **Nothing has happened**.
+    #[error("the engine is overloaded and takes no new calls for now")]
+    Overloaded {
+        /// Seconds after which another try makes sense.
+        retry_after: u32,
+    },
     /// 500. The text goes to the log, not to the client.
     #[error("{0}")]
     Internal(String),

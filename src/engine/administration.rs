@@ -211,6 +211,9 @@ impl Administration for Engine {
             if self.hub.draining.load(Ordering::Relaxed) {
                 return Err("the engine is stopping".to_owned());
             }
+            if self.hub.is_overloaded() {
+                return Err("the engine is overloaded: media threads run late, new calls are refused".to_owned());
+            }
             self.hub.store.ping().await.map_err(|error| error.to_string())
         })
     }

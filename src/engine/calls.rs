@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::metrics::count;
 use super::running_call::{About, Application, Beginning, CallMessage, INBOX, Terms, spawn};
 use super::signalling::Signal;
-use super::{Engine, Hub, outgoing};
+use super::{Engine, Hub, incoming, outgoing};
 use crate::api::service::{
     AnswerCall, CallError, CallProperties, Calls, Claim, ConnectionState, CreateCall, Pending, Recorded, StoreError,
 };
@@ -131,6 +131,10 @@ async fn create(hub: &Arc<Hub>, wish: CreateCall) -> Result<CallProperties, Call
     };
     if hub.is_draining() {
         return Err(CallError::Unavailable("the engine is stopping".into()));
+    }
+    if hub.is_overloaded() {
+        count(&hub.metrics.calls_refused, "overloaded");
+        return Err(CallError::Overloaded { retry_after: incoming::RETRY_AFTER });
     }
     let route = outgoing::route(hub, &target).await?;
     let id = hub.random_uuid();

@@ -13,14 +13,18 @@ use crate::flow::AnswerFlow;
 use crate::rules::{self, Action, Candidate, Decision};
 use crate::sip::leg::{Invitation, LegCommand};
 
-/// Seconds after which a caller that met a full engine may try again.
-const RETRY_AFTER: u32 = 10;
+/// Seconds after which a caller that met a full or overloaded engine may try again.
+pub const RETRY_AFTER: u32 = 10;
 
 /// Decides about an invitation and starts its call; its id and inbox. An error is what the leg is told instead.
 pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Sender<CallMessage>), LegCommand> {
     let busy = || LegCommand::Refuse { status: 503, phrase: None, retry_after: Some(RETRY_AFTER) };
     if hub.draining.load(Ordering::Relaxed) {
         count(&hub.metrics.calls_refused, "draining");
+        return Err(busy());
+    }
+    if hub.is_overloaded() {
+        count(&hub.metrics.calls_refused, "overloaded");
         return Err(busy());
     }
     let id = hub.random_uuid();

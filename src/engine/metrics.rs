@@ -36,6 +36,10 @@ pub struct Metrics {
     pub calls_refused: Family<Kind, Counter>,
     /// Estimated mean opinion scores of ended calls, by direction: what we heard, what the peer heard.
     call_mos: Family<Kind, Histogram, fn() -> Histogram>,
+    /// Whether new calls are refused because media threads run late: 1 or 0.
+    pub overloaded: Gauge,
+    /// Times that this began.
+    pub overloads: Counter,
     /// What the SIP stack counts.
     pub sip: Family<Kind, Counter>,
     /// Live entries of the SIP stack's tables, as it last published them.
@@ -72,6 +76,11 @@ impl Default for Metrics {
             "Mean opinion scores of ended calls by the E-model (ITU-T G.107), by direction: heard, sent",
             call_mos.clone(),
         );
+        let overloaded = Gauge::default();
+        let help = "1 while new calls are refused because media threads run late, else 0";
+        registry.register("overloaded", help, overloaded.clone());
+        let overloads = Counter::default();
+        registry.register("overloads", "Times that the engine became overloaded", overloads.clone());
         let sip = family(&mut registry, "sip", "What the SIP stack counts");
         let deliveries = family(&mut registry, "event_deliveries", "Delivery attempts of events, by outcome");
         let events_pending = Gauge::default();
@@ -93,6 +102,8 @@ impl Default for Metrics {
             calls_ended,
             calls_refused,
             call_mos,
+            overloaded,
+            overloads,
             sip,
             sip_tables: SipTables::default(),
             sip_state,

@@ -9,6 +9,7 @@
 //! | `deliveries`, `subscriptions` | events on their way to applications |
 //! | `calls`, `administration` | what the API may ask |
 //! | `archive`, `timeline` | what remains of a call |
+//! | `overload` | media threads that run late: new calls are refused meanwhile |
 //! | `open_files` | what strangers may take of the process's files |
 
 mod administration;
@@ -20,6 +21,9 @@ mod incoming;
 mod metrics;
 mod open_files;
 mod outgoing;
+mod overload;
+#[cfg(test)]
+mod overload_tests;
 mod prompts;
 mod registry;
 mod running_call;
@@ -96,6 +100,8 @@ pub struct Hub {
     /// Held while rules, subscriptions or trunks change, so that check and change are one step.
     changes: tokio::sync::Mutex<()>,
     draining: AtomicBool,
+    /// Media threads run late: no new calls.
+    overloaded: AtomicBool,
     /// `http://host:port` of the API.
     own_url: String,
 }
@@ -124,6 +130,10 @@ impl Hub {
 
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    fn is_overloaded(&self) -> bool {
+        self.overloaded.load(Ordering::Relaxed)
     }
 
     /// Hands a signal to the signalling task without waiting; when its queue is full the signal is dropped and counted.
@@ -193,6 +203,7 @@ impl Hub {
             ("send_errors", media.send_errors),
             ("strangers", media.strangers),
             ("malformed", media.malformed),
+            ("ticks", media.ticks),
             ("late_ticks", media.late_ticks),
             ("skipped_frames", media.skipped_frames),
             ("open_failures", media.open_failures),

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::data_dir::{DataDir, DataDirError};
 use super::open_files::{self, Share};
+use super::overload::{self, OverloadSettings};
 use super::running_call::CallMessage;
 use super::signalling::{QUEUE, Signal, Signalling};
 use super::{Engine, Hub, archive, deliveries};
@@ -166,6 +167,7 @@ impl Engine {
             trunks: Default::default(),
             changes: Default::default(),
             draining: AtomicBool::new(false),
+            overloaded: AtomicBool::new(false),
             own_url: format!("http://{}", reachable(listeners.http, advertised(&config, &listeners))),
             random: Mutex::new(random.fork()),
             config,
@@ -179,6 +181,7 @@ impl Engine {
             tracing::warn!(unfinished, "calls were running when the engine last stopped");
         }
 
+        tokio::spawn(overload::watch(Arc::downgrade(&hub), overload_settings(&hub.config)));
         let agent = UserAgent::new(agent_config(&hub.config, &listeners), random.fork());
         tokio::spawn(Signalling::new(Arc::clone(&hub), agent, transports).run(inbound, signal_inbox));
         let handle = Handle::new();
@@ -328,6 +331,7 @@ fn start_media(
         // One leg a call today; as many again may be on their way out.
         max_legs: config.max_calls * 2,
         clock,
+        late: config.overload_late,
     };
     let sink = move |event| {
         if signals.try_send(Signal::Media(event)).is_err() {
@@ -335,6 +339,10 @@ fn start_media(
         }
     };
     MediaPlane::start(media, random, Box::new(sink))
+}
+
+fn overload_settings(config: &Config) -> OverloadSettings {
+    OverloadSettings { late_share: f64::from(config.overload_late_percent) / 100.0, recovery: config.overload_recovery }
 }
 
 fn prompt_config(config: &Config, data_dir: &DataDir) -> PromptConfig {

@@ -112,6 +112,7 @@ impl Phone {
                 in_band: true,
                 max_legs: 8,
                 clock,
+                ..MediaConfig::default()
             },
             random.fork(),
             // A phone that is not read from loses events, as a phone nobody looks at does.

@@ -1,14 +1,19 @@
 //! The media plane: threads, sockets and pacing around the pure [`super::stream::Stream`].
 //!
-//! Each thread (`lane.rs`) owns whole legs; a leg's thread is chosen by its *shard*, a number that the caller gives
-//! with every command (the call's, so that all legs of a call meet on one thread). Ports are shared by all threads
-//! (`ports.rs`), without a lock. Nothing here waits for an application: events leave through a sink that must not
-//! block, and commands come through bounded queues.
+//! Each thread (`thread.rs`) owns whole legs (`lane.rs`); a leg's thread is chosen by its *shard*, a number that the
+//! caller gives with every command (the call's, so that all legs of a call meet on one thread). Ports are shared by all
+//! threads (`ports.rs`), without a lock. Nothing here waits for an application: events leave through a sink that must
+//! not block, and commands come through bounded queues.
 
 mod lane;
 mod ports;
+mod sockets;
+mod stepped;
+#[cfg(test)]
+mod stepped_tests;
 #[cfg(test)]
 mod tests;
+mod thread;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -21,7 +26,10 @@ use std::time::Duration;
 use super::{MediaCommand, MediaEvent};
 use crate::clock::Clock;
 use crate::random::Random;
+use lane::Lane;
 use ports::Ports;
+pub use stepped::SteppedLane;
+use thread::LaneThread;
 
 /// Commands waiting for one thread; more are refused with [`MediaError::Busy`].
 const COMMAND_QUEUE: usize = 4_096;
@@ -44,6 +52,8 @@ pub struct MediaConfig {
     pub in_band: bool,
     /// Legs that may be open at once; more get `OpenFailed`.
     pub max_legs: usize,
+    /// A tick that runs later than this is counted as late. Whole milliseconds.
+    pub late: Duration,
     /// The engine's clock, so that media's moments are comparable with its own.
     pub clock: Clock,
 }
@@ -57,6 +67,7 @@ impl Default for MediaConfig {
             rtp_timeout: Duration::from_secs(30),
             in_band: true,
             max_legs: 20_000,
+            late: Duration::from_millis(5),
             clock: Clock::start(),
         }
     }
@@ -92,6 +103,7 @@ pub struct Counters {
     pub(self) send_errors: AtomicU64,
     pub(self) strangers: AtomicU64,
     pub(self) malformed: AtomicU64,
+    pub(self) ticks: AtomicU64,
     pub(self) late_ticks: AtomicU64,
     pub(self) skipped_frames: AtomicU64,
     pub(self) open_failures: AtomicU64,
@@ -116,7 +128,9 @@ pub struct CounterValues {
     pub strangers: u64,
     /// Datagrams ignored because they were not well-formed.
     pub malformed: u64,
-    /// Leg ticks that ran more than 5 ms late.
+    /// Leg ticks: frames that legs have lived through one by one.
+    pub ticks: u64,
+    /// Leg ticks that ran later than [`MediaConfig::late`].
     pub late_ticks: u64,
     /// Frames never sent, because a tick ran more than a frame late.
     pub skipped_frames: u64,
@@ -130,15 +144,68 @@ pub struct CounterValues {
     pub free_port_pairs: Option<usize>,
 }
 
+/// What one thread has counted of its punctuality; totals since its start.
+#[derive(Debug, Default)]
+struct LaneLoad {
+    ticks: AtomicU64,
+    late: AtomicU64,
+}
+
+/// How punctual one media thread has been; totals since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Punctuality {
+    /// Leg ticks.
+    pub ticks: u64,
+    /// Those of them that ran later than [`MediaConfig::late`].
+    pub late: u64,
+}
+
 /// What all threads share.
 struct Shared {
     config: MediaConfig,
+    /// `config.late` in milliseconds.
+    late_ms: u64,
     ports: Ports,
     counters: Counters,
+    loads: Vec<Arc<LaneLoad>>,
     events: EventSink,
 }
 
-struct Lane {
+impl Shared {
+    fn new(config: MediaConfig, lanes: usize, random: &mut Random, events: EventSink) -> Result<Self, MediaError> {
+        let ports = Ports::new(config.ports.clone(), random).ok_or_else(|| {
+            let range = &config.ports;
+            MediaError::Config(format!("RTP ports {}-{} hold no even/odd pair", range.start(), range.end()))
+        })?;
+        let late_ms = u64::try_from(config.late.as_millis()).unwrap_or(u64::MAX);
+        let loads = (0..lanes).map(|_| Arc::default()).collect();
+        Ok(Shared { config, late_ms, ports, counters: Counters::default(), loads, events })
+    }
+
+    fn counters(&self) -> CounterValues {
+        let counters = &self.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CounterValues {
+            ticks: read(&counters.ticks),
+            rtp_received: read(&counters.rtp_received),
+            rtp_sent: read(&counters.rtp_sent),
+            rtcp_received: read(&counters.rtcp_received),
+            rtcp_sent: read(&counters.rtcp_sent),
+            send_errors: read(&counters.send_errors),
+            strangers: read(&counters.strangers),
+            malformed: read(&counters.malformed),
+            late_ticks: read(&counters.late_ticks),
+            skipped_frames: read(&counters.skipped_frames),
+            open_failures: read(&counters.open_failures),
+            panics: read(&counters.panics),
+            open_legs: counters.open_legs.load(Ordering::Relaxed),
+            free_port_pairs: self.ports.free(),
+        }
+    }
+}
+
+/// A running thread and the way to it.
+struct Running {
     commands: Option<SyncSender<MediaCommand>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -146,7 +213,7 @@ struct Lane {
 /// The running media threads. Dropping it closes every leg (each gets its `Closed`) and waits for the threads.
 pub struct MediaPlane {
     shared: Arc<Shared>,
-    lanes: Vec<Lane>,
+    lanes: Vec<Running>,
 }
 
 impl MediaPlane {
@@ -161,19 +228,17 @@ impl MediaPlane {
             1..=MAX_THREADS => config.threads,
             more => return Err(MediaError::Config(format!("{more} media threads; 1–{MAX_THREADS} are allowed"))),
         };
-        let ports = Ports::new(config.ports.clone(), &mut random).ok_or_else(|| {
-            let range = &config.ports;
-            MediaError::Config(format!("RTP ports {}-{} hold no even/odd pair", range.start(), range.end()))
-        })?;
-        let shared = Arc::new(Shared { config, ports, counters: Counters::default(), events });
+        let shared = Arc::new(Shared::new(config, threads, &mut random, events)?);
         let mut plane = MediaPlane { shared, lanes: Vec::with_capacity(threads) };
         for number in 0..threads {
             let (commands, queue) = sync_channel(COMMAND_QUEUE);
+            let load = plane.shared.loads.get(number).cloned().unwrap_or_default();
             let (shared, random) = (plane.shared.clone(), random.fork());
-            let thread = std::thread::Builder::new()
-                .name(format!("media-{number}"))
-                .spawn(move || lane::Lane::new(shared, random).run(&queue))?;
-            plane.lanes.push(Lane { commands: Some(commands), thread: Some(thread) });
+            let thread = std::thread::Builder::new().name(format!("media-{number}")).spawn(move || {
+                let clock = shared.config.clock;
+                LaneThread::new(Lane::new(shared, load, random), clock).run(&queue);
+            })?;
+            plane.lanes.push(Running { commands: Some(commands), thread: Some(thread) });
         }
         Ok(plane)
     }
@@ -194,23 +259,15 @@ impl MediaPlane {
 
     /// What has been counted so far.
     pub fn counters(&self) -> CounterValues {
-        let counters = &self.shared.counters;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        CounterValues {
-            rtp_received: read(&counters.rtp_received),
-            rtp_sent: read(&counters.rtp_sent),
-            rtcp_received: read(&counters.rtcp_received),
-            rtcp_sent: read(&counters.rtcp_sent),
-            send_errors: read(&counters.send_errors),
-            strangers: read(&counters.strangers),
-            malformed: read(&counters.malformed),
-            late_ticks: read(&counters.late_ticks),
-            skipped_frames: read(&counters.skipped_frames),
-            open_failures: read(&counters.open_failures),
-            panics: read(&counters.panics),
-            open_legs: counters.open_legs.load(Ordering::Relaxed),
-            free_port_pairs: self.shared.ports.free(),
-        }
+        self.shared.counters()
+    }
+
+    /// How punctual each thread has been so far.
+    pub fn punctuality(&self) -> impl Iterator<Item = Punctuality> {
+        self.shared.loads.iter().map(|load| Punctuality {
+            ticks: load.ticks.load(Ordering::Relaxed),
+            late: load.late.load(Ordering::Relaxed),
+        })
     }
 }
 

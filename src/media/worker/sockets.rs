@@ -1,0 +1,160 @@
+//! A leg's datagrams on their way between its sockets and its stream, and which RTCP sockets have something to read.
+//!
+//! Every RTP socket is read in every tick until it is empty: one packet a frame is the rule there. RTCP comes once in
+//! seconds, so those sockets are watched together, by one `epoll` call a slot for all legs of a thread; where the
+//! system has none, each is read in each tick. Reading and sending in batches was measured and left out: packets of
+//! one slot belong to as many sockets, and `recvmmsg` on a socket that holds one packet costs more than two reads.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use super::ports::Pair;
+use crate::media::stream::PacketSink;
+
+/// Longest datagram read; longer ones are cut and then fail their check or lose their tail.
+pub(super) const MAX_DATAGRAM: usize = 2_048;
+/// Datagrams thrown away when a stream starts: what came while nobody listened is no news.
+const MAX_STALE: usize = 1_024;
+
+/// Where datagrams are read into: one a thread.
+pub(super) type Buffer = [u8; MAX_DATAGRAM];
+
+/// What one slot counted, added to the shared counters once.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub ticks: u64,
+    pub late_ticks: u64,
+    pub skipped_frames: u64,
+    pub rtp_received: u64,
+    pub rtp_sent: u64,
+    pub rtcp_received: u64,
+    pub rtcp_sent: u64,
+    pub send_errors: u64,
+    pub strangers: u64,
+    pub malformed: u64,
+}
+
+/// Sends a stream's packets.
+pub(super) struct Sender<'a> {
+    pub pair: &'a Pair,
+    pub tally: &'a mut Tally,
+}
+
+impl PacketSink for Sender<'_> {
+    fn rtp(&mut self, to: SocketAddr, packet: &[u8]) {
+        match send(&self.pair.rtp, self.pair.ipv6, to, packet) {
+            true => self.tally.rtp_sent += 1,
+            false => self.tally.send_errors += 1,
+        }
+    }
+
+    fn rtcp(&mut self, to: SocketAddr, packet: &[u8]) {
+        match send(&self.pair.rtcp, self.pair.ipv6, to, packet) {
+            true => self.tally.rtcp_sent += 1,
+            false => self.tally.send_errors += 1,
+        }
+    }
+}
+
+/// A datagram that cannot leave now is of no use later: it is dropped.
+fn send(socket: &UdpSocket, mapped: bool, to: SocketAddr, packet: &[u8]) -> bool {
+    let to = match to.ip() {
+        IpAddr::V4(ip) if mapped => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
+        _ => to,
+    };
+    socket.send_to(packet, to).is_ok()
+}
+
+/// Reads at most `most` datagrams; what is left waits in the socket's buffer.
+pub(super) fn read(socket: &UdpSocket, most: usize, buffer: &mut Buffer, mut take: impl FnMut(&[u8], SocketAddr)) {
+    for _ in 0..most {
+        match socket.recv_from(buffer) {
+            Ok((length, from)) => {
+                // A socket for both families gives IPv4 as mapped IPv6.
+                let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+                take(buffer.get(..length).unwrap_or(&[]), from);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            // An ICMP answer to what we sent (nobody listens there yet), or an interruption: read on.
+            Err(_) => {}
+        }
+    }
+}
+
+/// Throws away what waits on both sockets.
+pub(super) fn drain_stale(pair: &Pair, buffer: &mut Buffer) {
+    read(&pair.rtp, MAX_STALE, buffer, |_, _| {});
+    read(&pair.rtcp, MAX_STALE, buffer, |_, _| {});
+}
+
+pub(super) use watch::Watch;
+
+#[cfg(target_os = "linux")]
+mod watch {
+    use std::net::UdpSocket;
+    use std::os::fd::OwnedFd;
+
+    use rustix::event::Timespec;
+    use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+
+    /// Sockets told of in one look; the others are told of in the next.
+    const MOST: usize = 16;
+
+    /// Looks at many sockets at once.
+    pub struct Watch {
+        epoll: Option<OwnedFd>,
+        events: [Event; MOST],
+    }
+
+    impl Watch {
+        pub fn new() -> Self {
+            let nothing = Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
+            Watch { epoll: epoll::create(CreateFlags::CLOEXEC).ok(), events: [nothing; MOST] }
+        }
+
+        /// Watches a socket under this number until it is closed. False: it must be read without being told.
+        pub fn add(&self, socket: &UdpSocket, number: usize) -> bool {
+            let data = EventData::new_u64(number as u64);
+            self.epoll.as_ref().is_some_and(|set| epoll::add(set, socket, data, EventFlags::IN).is_ok())
+        }
+
+        /// The numbers of sockets that have something to read: at most 16, others in turn.
+        pub fn ready(&mut self) -> impl Iterator<Item = usize> + use<> {
+            let none = [0; MOST];
+            let (numbers, count) = match &self.epoll {
+                None => (none, 0),
+                Some(set) => {
+                    let count = epoll::wait(set, &mut self.events[..], Some(&Timespec::default())).unwrap_or(0);
+                    let mut numbers = none;
+                    for (number, event) in numbers.iter_mut().zip(&self.events) {
+                        *number = event.data.u64() as usize;
+                    }
+                    (numbers, count)
+                }
+            };
+            numbers.into_iter().take(count)
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod watch {
+    use std::net::UdpSocket;
+
+    /// Watches nothing: every socket is read without being told.
+    pub struct Watch;
+
+    impl Watch {
+        pub fn new() -> Self {
+            Watch
+        }
+
+        pub fn add(&self, _: &UdpSocket, _: usize) -> bool {
+            false
+        }
+
+        pub fn ready(&mut self) -> impl Iterator<Item = usize> + use<> {
+            std::iter::empty()
+        }
+    }
+}
