@@ -1,200 +1,360 @@
-//! The arithmetic of the tone detector: one tapered window of samples against the eight DTMF frequencies.
+//! The arithmetic of the tone detector: audio against the eight DTMF frequencies, each sample touched once.
 //! What a series of windows means is the detector's business.
+//!
+//! Audio is taken in blocks of 5 ms. A block leaves two sums for each frequency ([`Sums`]): of the samples turned back by
+//! the frequency, and of the same weighted by their distance from the block's middle. Out of six blocks' sums comes the
+//! exact spectrum of a triangular window over 30 ms ([`Spectrum`]): a triangle is a straight line on each block. The
+//! triangle's side lobes are 43 dB down where the other group begins, and fall with the square of the distance. The power
+//! of a tone that is off the nominal frequency comes out of the same sums ([`History::tone_power`]).
 
-use std::f64::consts::TAU;
+use std::f64::consts::{PI, TAU};
 use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
 
 use super::{HIGH_GROUP, LOW_GROUP, SAMPLE_RATE};
 
+/// Samples of a block, and from one window to the next: 5 ms.
+pub const BLOCK: usize = 40;
+/// Blocks of a window.
+pub const BLOCKS: usize = 6;
 /// Samples of a window: 30 ms.
-pub const WINDOW: usize = 240;
-/// Samples from one window to the next: 5 ms.
-pub const HOP: usize = 40;
+pub const WINDOW: usize = BLOCK * BLOCKS;
 
-const HALF: usize = WINDOW / 2;
+const HALF: usize = BLOCK / 2;
 const LANES: usize = 8;
+/// One value for each frequency: lane 0–3 low group, 4–7 high group. Lanes side by side let the compiler use vector
+/// registers.
+type Lanes = [f32; LANES];
 
-/// Tapered cosines and sines, by distance from the window's middle: lane 0–3 low group, 4–7 high group. A window is
-/// folded at its middle (even part times cosine, odd part times sine), which halves the work; lanes side by side let the
-/// compiler use vector registers.
+/// Samples of a block in their order, as two halves (serde knows no arrays above 32).
+pub type Samples = [[i16; HALF]; 2];
+
+/// The window's weight in the middle of each block, and by how much it grows with a sample. They sum up to 1.
+const WEIGHT: [f32; BLOCKS] = [1.0, 3.0, 5.0, 5.0, 3.0, 1.0];
+const WEIGHT_UNIT: f32 = 1.0 / 720.0;
+const SLOPE: [f32; BLOCKS] = [1.0, 1.0, 1.0, -1.0, -1.0, -1.0];
+const SLOPE_UNIT: f32 = 1.0 / 14_400.0;
+
+/// Cosines and sines by distance from a block's middle. A block is folded at its middle (even part times cosine, odd part
+/// times sine), which halves the work.
 struct Tables {
-    taper: [f32; HALF],
-    cos: [[f32; LANES]; HALF],
-    sin: [[f32; LANES]; HALF],
+    cos: [Lanes; HALF],
+    sin: [Lanes; HALF],
+    /// What a tone of exactly a lane's frequency turns in a block.
+    step: (Lanes, Lanes),
 }
 
-static TABLES: LazyLock<Box<Tables>> = LazyLock::new(|| {
-    let mut tables = Box::new(Tables { taper: [0.0; HALF], cos: [[0.0; LANES]; HALF], sin: [[0.0; LANES]; HALF] });
-    for n in 0..HALF {
-        let offset = n as f64 + 0.5;
-        // Hann, with a sum of 1 over the whole window.
-        let taper = (1.0 + (TAU * offset / WINDOW as f64).cos()) / WINDOW as f64;
-        tables.taper[n] = taper as f32;
-        for (lane, frequency) in LOW_GROUP.into_iter().chain(HIGH_GROUP).enumerate() {
-            let (sin, cos) = (TAU * frequency * offset / f64::from(SAMPLE_RATE)).sin_cos();
-            tables.cos[n][lane] = (taper * cos) as f32;
-            tables.sin[n][lane] = (taper * sin) as f32;
+static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+    let mut tables = Tables { cos: [[0.0; LANES]; HALF], sin: [[0.0; LANES]; HALF], step: Default::default() };
+    for (lane, frequency) in LOW_GROUP.into_iter().chain(HIGH_GROUP).enumerate() {
+        let turn = TAU * frequency / f64::from(SAMPLE_RATE);
+        for n in 0..HALF {
+            let (sin, cos) = (turn * (n as f64 + 0.5)).sin_cos();
+            tables.cos[n][lane] = cos as f32;
+            tables.sin[n][lane] = sin as f32;
         }
+        let (sin, cos) = (turn * BLOCK as f64).sin_cos();
+        (tables.step.0[lane], tables.step.1[lane]) = (cos as f32, sin as f32);
     }
     tables
 });
 
-/// By lane: the phase that a tone of exactly that frequency gains in a hop, as cosine and sine.
-static HOP_TURN: LazyLock<[(f32, f32); LANES]> = LazyLock::new(|| turns(HOP as f64));
-
-/// The same for half a sample.
-static HALF_SAMPLE_TURN: LazyLock<[(f32, f32); LANES]> = LazyLock::new(|| turns(0.5));
-
-/// By lane: the phase gained in so many samples.
-fn turns(samples: f64) -> [(f32, f32); LANES] {
-    let mut turns = [(0.0, 0.0); LANES];
-    for (turn, frequency) in turns.iter_mut().zip(LOW_GROUP.into_iter().chain(HIGH_GROUP)) {
-        let (sin, cos) = (TAU * frequency * samples / f64::from(SAMPLE_RATE)).sin_cos();
-        *turn = (cos as f32, sin as f32);
-    }
-    turns
+/// What is kept of a block.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Sums {
+    /// Sum of the samples, turned back by each frequency from the stream's beginning.
+    re: Lanes,
+    im: Lanes,
+    /// The same, each sample weighted by its distance in samples from the block's middle.
+    tilt_re: Lanes,
+    tilt_im: Lanes,
+    /// Sums of the squares and of the values, and both weighted by the distance.
+    square: f32,
+    square_tilt: f32,
+    value: f32,
+    value_tilt: f32,
 }
 
-/// Two turns, each a cosine and a sine, one after the other.
-fn turn(a: (f32, f32), b: (f32, f32)) -> (f32, f32) {
-    (a.0 * b.0 - a.1 * b.1, a.1 * b.0 + a.0 * b.1)
+impl Sums {
+    /// Of a block that begins at `phase`.
+    #[inline]
+    fn of(samples: &Samples, tables: &Tables, phase: &Phase) -> Self {
+        let [before, after] = samples;
+        let (mut even, mut odd) = ([0f32; HALF], [0f32; HALF]);
+        let (mut even_tilt, mut odd_tilt) = ([0f32; HALF], [0f32; HALF]);
+        for n in 0..HALF {
+            let (late, early) = (f32::from(after[n]), f32::from(before[HALF - 1 - n]));
+            even[n] = late + early;
+            odd[n] = late - early;
+        }
+        for n in 0..HALF {
+            even_tilt[n] = even[n] * (n as f32 + 0.5);
+            odd_tilt[n] = odd[n] * (n as f32 + 0.5);
+        }
+        // Four of each, side by side.
+        let (mut square, mut square_tilt) = ([0f32; 4], [0f32; 4]);
+        let (mut value, mut value_tilt) = ([0f32; 4], [0f32; 4]);
+        for n in (0..HALF).step_by(4) {
+            for lane in 0..4 {
+                let (e, o) = (even[n + lane], odd[n + lane]);
+                square[lane] += e * e + o * o;
+                square_tilt[lane] += even_tilt[n + lane] * o;
+                value[lane] += e;
+                value_tilt[lane] += odd_tilt[n + lane];
+            }
+        }
+        let (mut re, mut im) = ([0f32; LANES], [0f32; LANES]);
+        let (mut tilt_re, mut tilt_im) = ([0f32; LANES], [0f32; LANES]);
+        for n in 0..HALF {
+            let (cos, sin) = (&tables.cos[n], &tables.sin[n]);
+            for lane in 0..LANES {
+                re[lane] += even[n] * cos[lane];
+                im[lane] -= odd[n] * sin[lane];
+                tilt_re[lane] += odd_tilt[n] * cos[lane];
+                tilt_im[lane] -= even_tilt[n] * sin[lane];
+            }
+        }
+        let mut sums = Sums {
+            square: sum(square) / 2.0,
+            square_tilt: sum(square_tilt),
+            value: sum(value),
+            value_tilt: sum(value_tilt),
+            ..Sums::default()
+        };
+        for lane in 0..LANES {
+            let (cos, sin) = (phase.cos[lane], phase.sin[lane]);
+            sums.re[lane] = re[lane] * cos + im[lane] * sin;
+            sums.im[lane] = im[lane] * cos - re[lane] * sin;
+            sums.tilt_re[lane] = tilt_re[lane] * cos + tilt_im[lane] * sin;
+            sums.tilt_im[lane] = tilt_im[lane] * cos - tilt_re[lane] * sin;
+        }
+        sums
+    }
+}
+
+fn sum(parts: [f32; 4]) -> f32 {
+    (parts[0] + parts[1]) + (parts[2] + parts[3])
+}
+
+/// How far each frequency has turned since the stream's beginning.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Phase {
+    cos: Lanes,
+    sin: Lanes,
+}
+
+impl Phase {
+    fn advance(&mut self, step: &(Lanes, Lanes)) {
+        for lane in 0..LANES {
+            let (cos, sin) = (self.cos[lane], self.sin[lane]);
+            let (c, s) = (step.0[lane], step.1[lane]);
+            let (cos, sin) = (cos * c - sin * s, sin * c + cos * s);
+            // Rounding must not make it grow or shrink over hours.
+            let length = 1.5 - 0.5 * (cos * cos + sin * sin);
+            (self.cos[lane], self.sin[lane]) = (cos * length, sin * length);
+        }
+    }
 }
 
 /// A window seen at the eight frequencies. Powers are in squared sample units: a sine of peak `a` has `a²/2`.
-#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Spectrum {
-    re: [f32; LANES],
-    im: [f32; LANES],
+    re: Lanes,
+    im: Lanes,
     /// Power of each frequency.
-    pub power: [f32; LANES],
+    pub power: Lanes,
     /// Power of all that is in the window, without direct current.
     pub total: f32,
 }
 
 impl Spectrum {
-    pub fn of(window: &[f32; WINDOW]) -> Self {
-        let tables: &Tables = &TABLES;
-        let (before, after) = window.split_at(HALF);
-        let (mut even, mut odd) = ([0f32; HALF], [0f32; HALF]);
-        let (mut square, mut mean) = ([0f32; LANES], [0f32; LANES]);
-        for (n, (a, b)) in after.iter().zip(before.iter().rev()).enumerate() {
-            even[n] = a + b;
-            odd[n] = a - b;
-        }
-        for ((e, o), taper) in
-            even.chunks_exact(LANES).zip(odd.chunks_exact(LANES)).zip(tables.taper.chunks_exact(LANES))
-        {
-            for lane in 0..LANES {
-                square[lane] += taper[lane] * (e[lane] * e[lane] + o[lane] * o[lane]);
-                mean[lane] += taper[lane] * e[lane];
-            }
-        }
-        // Two sums of each, so that an addition need not wait for the one before.
-        let (mut re, mut im) = ([0f32; LANES], [0f32; LANES]);
-        let (mut re_odd, mut im_odd) = ([0f32; LANES], [0f32; LANES]);
-        let (cos, _) = tables.cos.as_chunks::<2>();
-        let (sin, _) = tables.sin.as_chunks::<2>();
-        let (even, _) = even.as_chunks::<2>();
-        let (odd, _) = odd.as_chunks::<2>();
-        for (([e0, e1], [o0, o1]), ([c0, c1], [s0, s1])) in even.iter().zip(odd).zip(cos.iter().zip(sin)) {
-            for lane in 0..LANES {
-                re[lane] += e0 * c0[lane];
-                im[lane] += o0 * s0[lane];
-                re_odd[lane] += e1 * c1[lane];
-                im_odd[lane] += o1 * s1[lane];
-            }
-        }
-        for lane in 0..LANES {
-            re[lane] += re_odd[lane];
-            im[lane] += im_odd[lane];
-        }
-        let (square, mean): (f32, f32) = (square.iter().sum(), mean.iter().sum());
-        let mut power = [0f32; LANES];
-        for lane in 0..LANES {
-            power[lane] = 2.0 * (re[lane] * re[lane] + im[lane] * im[lane]);
-        }
-        Spectrum { re, im, power, total: (square / 2.0 - mean * mean).max(0.0) }
-    }
-
-    /// By how many Hz the tone near a lane's frequency is off it, from the phase it gained since the window one hop
+    /// By how many Hz the tone near a lane's frequency is off it, from the phase it gained since the window one block
     /// before; within ±100 Hz.
     pub fn offset(&self, before: &Spectrum, lane: usize) -> f32 {
-        let (cos, sin) = HOP_TURN[lane];
-        // The middle's phase: x·e^(−jωt) gives (re, −im).
-        let (a_re, a_im) = (self.re[lane], -self.im[lane]);
-        let (b_re, b_im) =
-            (before.re[lane] * cos + before.im[lane] * sin, before.re[lane] * sin - before.im[lane] * cos);
+        let (a_re, a_im) = (self.re[lane], self.im[lane]);
+        let (b_re, b_im) = (before.re[lane], before.im[lane]);
         let turn = (a_im * b_re - a_re * b_im).atan2(a_re * b_re + a_im * b_im);
-        turn * (SAMPLE_RATE as f32 / HOP as f32 / std::f32::consts::TAU)
+        turn * (SAMPLE_RATE as f32 / BLOCK as f32 / std::f32::consts::TAU)
     }
 }
 
-/// The power of the window's newest hop, direct current included.
-pub fn newest_power(window: &[f32; WINDOW]) -> f32 {
-    let mut square = [0f32; LANES];
-    for part in window[WINDOW - HOP..].chunks_exact(LANES) {
-        for lane in 0..LANES {
-            square[lane] += part[lane] * part[lane];
-        }
-    }
-    square.iter().sum::<f32>() / HOP as f32
+/// The newest window, block by block.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct History {
+    samples: [Samples; BLOCKS],
+    sums: [Sums; BLOCKS],
+    /// The oldest block, which the next one replaces.
+    oldest: usize,
+    phase: Phase,
 }
 
-/// The power of a steady tone in the window, `offset` Hz (at most ±100) from a lane's frequency.
-pub fn tone_power(window: &[f32; WINDOW], lane: usize, offset: f32) -> f32 {
-    let tables: &Tables = &TABLES;
-    let (before, after) = window.split_at(HALF);
-    // Half a sample's turn: the nominal one of the table, and a small one of the offset by its series.
-    let x = offset * (std::f32::consts::PI / SAMPLE_RATE as f32);
-    let small = (1.0 - x * x / 2.0, x - x * x * x / 6.0);
-    let half = turn(HALF_SAMPLE_TURN[lane], small);
-    let step = turn(half, half);
-    let (mut cos, mut sin) = ([0f32; LANES], [0f32; LANES]);
-    let mut at = half;
-    for lane in 0..LANES {
-        (cos[lane], sin[lane]) = at;
-        at = turn(at, step);
-    }
-    // Eight neighbouring samples at a time: lane k turns from sample 8m+k to 8(m+1)+k, eight steps by three squarings.
-    let two = turn(step, step);
-    let four = turn(two, two);
-    let (c8, s8) = turn(four, four);
-    let (mut re, mut im) = ([0f32; LANES], [0f32; LANES]);
-    for ((taper, a), b) in
-        tables.taper.chunks_exact(LANES).zip(after.chunks_exact(LANES)).zip(before.rchunks_exact(LANES))
-    {
-        for lane in 0..LANES {
-            let (late, early) = (a[lane], b[LANES - 1 - lane]);
-            re[lane] += taper[lane] * (late + early) * cos[lane];
-            im[lane] += taper[lane] * (late - early) * sin[lane];
-            (cos[lane], sin[lane]) = (cos[lane] * c8 - sin[lane] * s8, sin[lane] * c8 + cos[lane] * s8);
+impl Default for History {
+    fn default() -> Self {
+        History {
+            samples: Default::default(),
+            sums: Default::default(),
+            oldest: 0,
+            phase: Phase { cos: [1.0; LANES], sin: [0.0; LANES] },
         }
     }
-    let (re, im): (f32, f32) = (re.iter().sum(), im.iter().sum());
-    2.0 * (re * re + im * im)
+}
+
+impl History {
+    /// Takes the next block. `audible` false: counts as silence, and costs nothing.
+    pub fn push(&mut self, samples: &Samples, audible: bool) {
+        let tables = &*TABLES;
+        let oldest = self.oldest % BLOCKS;
+        self.samples[oldest] = *samples;
+        self.sums[oldest] = if audible { Sums::of(samples, tables, &self.phase) } else { Sums::default() };
+        self.oldest = (oldest + 1) % BLOCKS;
+        self.phase.advance(&tables.step);
+    }
+
+    /// The blocks, oldest first.
+    fn ordered<'a, T>(&self, all: &'a [T; BLOCKS]) -> impl Iterator<Item = &'a T> {
+        let (newer, older) = all.split_at(self.oldest % BLOCKS);
+        older.iter().chain(newer)
+    }
+
+    /// The mean power of the newest block, direct current included.
+    pub fn newest_power(&self) -> f32 {
+        let newest = (self.oldest + BLOCKS - 1) % BLOCKS;
+        self.sums.get(newest).map_or(0.0, |sums| sums.square / BLOCK as f32)
+    }
+
+    /// The window that the newest block ends.
+    pub fn spectrum(&self) -> Spectrum {
+        let (mut re, mut im) = ([0f32; LANES], [0f32; LANES]);
+        let (mut tilt_re, mut tilt_im) = ([0f32; LANES], [0f32; LANES]);
+        let (mut square, mut square_tilt, mut value, mut value_tilt) = (0f32, 0f32, 0f32, 0f32);
+        for ((sums, weight), slope) in self.ordered(&self.sums).zip(WEIGHT).zip(SLOPE) {
+            for lane in 0..LANES {
+                re[lane] += weight * sums.re[lane];
+                im[lane] += weight * sums.im[lane];
+                tilt_re[lane] += slope * sums.tilt_re[lane];
+                tilt_im[lane] += slope * sums.tilt_im[lane];
+            }
+            square += weight * sums.square;
+            square_tilt += slope * sums.square_tilt;
+            value += weight * sums.value;
+            value_tilt += slope * sums.value_tilt;
+        }
+        let mean = WEIGHT_UNIT * value + SLOPE_UNIT * value_tilt;
+        let mut spectrum = Spectrum {
+            total: (WEIGHT_UNIT * square + SLOPE_UNIT * square_tilt - mean * mean).max(0.0),
+            ..Spectrum::default()
+        };
+        for lane in 0..LANES {
+            let re = WEIGHT_UNIT * re[lane] + SLOPE_UNIT * tilt_re[lane];
+            let im = WEIGHT_UNIT * im[lane] + SLOPE_UNIT * tilt_im[lane];
+            spectrum.re[lane] = re;
+            spectrum.im[lane] = im;
+            spectrum.power[lane] = 2.0 * (re * re + im * im);
+        }
+        spectrum
+    }
+
+    /// The power of a steady tone in the window, `offset` Hz (at most ±50) from a lane's frequency: never above what is
+    /// there, but for some percent.
+    pub fn tone_power(&self, lane: usize, offset: f32) -> f32 {
+        // Radians a sample. Within a block the turn is small: e^(−jxn) ≈ 1 − jxn.
+        let x = offset * (TAU as f32 / SAMPLE_RATE as f32);
+        let (step_sin, step_cos) = (x * BLOCK as f32).sin_cos();
+        let (mut sin, mut cos) = (x * -(WINDOW as f32 - BLOCK as f32) / 2.0).sin_cos();
+        let (mut sum_re, mut sum_im) = (0f32, 0f32);
+        for ((sums, weight), slope) in self.ordered(&self.sums).zip(WEIGHT).zip(SLOPE) {
+            let (weight, slope) = (weight * WEIGHT_UNIT, slope * SLOPE_UNIT);
+            let (tilt_re, tilt_im) = (sums.tilt_re[lane], sums.tilt_im[lane]);
+            let re = weight * (sums.re[lane] + x * tilt_im) + slope * tilt_re;
+            let im = weight * (sums.im[lane] - x * tilt_re) + slope * tilt_im;
+            sum_re += re * cos + im * sin;
+            sum_im += im * cos - re * sin;
+            (cos, sin) = (cos * step_cos - sin * step_sin, sin * step_cos + cos * step_sin);
+        }
+        // The series' next term, for a steady tone.
+        let scale = 1.0 + x * x * ((BLOCK * BLOCK) as f32 / 24.0);
+        2.0 * (sum_re * sum_re + sum_im * sum_im) / (scale * scale)
+    }
+
+    /// The power between 240 and 490 Hz, where dial tones lie: this one reads the samples again.
+    pub fn dial_tone_power(&self) -> f32 {
+        let tables: &DialTables = &DIAL_TABLES;
+        let mut window = [0f32; WINDOW];
+        let mut at = window.iter_mut();
+        for samples in self.ordered(&self.samples).flatten() {
+            for (to, from) in at.by_ref().zip(samples) {
+                *to = f32::from(*from);
+            }
+        }
+        let (before, after) = window.split_at(WINDOW / 2);
+        let (mut re, mut im) = ([0f32; LANES], [0f32; LANES]);
+        for (((late, early), cos), sin) in after.iter().zip(before.iter().rev()).zip(&tables.cos).zip(&tables.sin) {
+            for lane in 0..LANES {
+                re[lane] += (late + early) * cos[lane];
+                im[lane] += (late - early) * sin[lane];
+            }
+        }
+        // A tone shows in several of the frequencies: all its power times the window's noise bandwidth, 4/3.
+        (0..LANES).map(|lane| 2.0 * (re[lane] * re[lane] + im[lane] * im[lane])).sum::<f32>() * 0.75
+    }
+}
+
+/// Tapered cosines and sines of eight frequencies from 250 Hz on, a window's resolution apart.
+struct DialTables {
+    cos: [Lanes; WINDOW / 2],
+    sin: [Lanes; WINDOW / 2],
+}
+
+static DIAL_TABLES: LazyLock<Box<DialTables>> = LazyLock::new(|| {
+    let mut tables = Box::new(DialTables { cos: [[0.0; LANES]; WINDOW / 2], sin: [[0.0; LANES]; WINDOW / 2] });
+    for n in 0..WINDOW / 2 {
+        let distance = n as f64 + 0.5;
+        let half = WINDOW as f64 / 2.0;
+        let taper = (1.0 - distance / half) / half;
+        for lane in 0..LANES {
+            let frequency = 250.0 + lane as f64 * f64::from(SAMPLE_RATE) / WINDOW as f64;
+            let (sin, cos) = (2.0 * PI * frequency * distance / f64::from(SAMPLE_RATE)).sin_cos();
+            (tables.cos[n][lane], tables.sin[n][lane]) = ((taper * cos) as f32, (taper * sin) as f32);
+        }
+    }
+    tables
+});
+
+/// The mean magnitude of a block's samples.
+pub fn loudness(samples: &Samples) -> f32 {
+    let [before, after] = samples;
+    let magnitudes = |half: &[i16; HALF]| half.iter().map(|&sample| i32::from(sample.unsigned_abs())).sum::<i32>();
+    (magnitudes(before) + magnitudes(after)) as f32 / BLOCK as f32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn window(tones: &[(f64, f64)], from: usize) -> [f32; WINDOW] {
-        std::array::from_fn(|n| {
-            let seconds = (from + n) as f64 / 8000.0;
-            tones.iter().map(|(f, peak)| peak * (TAU * f * seconds + 0.3).sin()).sum::<f64>() as f32
-        })
+    /// The last window of `blocks` blocks of tones, each of a frequency in Hz and a peak.
+    fn history(tones: &[(f64, f64)], blocks: usize) -> History {
+        let mut history = History::default();
+        for block in 0..blocks {
+            let sample = |n: usize| {
+                let seconds = (block * BLOCK + n) as f64 / 8000.0;
+                tones.iter().map(|(f, peak)| peak * (TAU * f * seconds + 0.3).cos()).sum::<f64>().round() as i16
+            };
+            history.push(&[std::array::from_fn(sample), std::array::from_fn(|n| sample(n + HALF))], true);
+        }
+        history
     }
 
     #[test]
     fn power_and_offset_of_known_tones() {
         for lane in 0..LANES {
             let frequency = LOW_GROUP.into_iter().chain(HIGH_GROUP).nth(lane).unwrap();
-            for off in [-20.0, -5.0, 0.0, 12.0, 25.0] {
+            for off in [-30.0, -20.0, -5.0, 0.0, 12.0, 25.0, 30.0] {
                 let tones = [(frequency + off, 1000.0)];
-                let (first, second) = (Spectrum::of(&window(&tones, 0)), Spectrum::of(&window(&tones, HOP)));
+                let (first, second) = (history(&tones, 11).spectrum(), history(&tones, 12).spectrum());
                 assert!((f64::from(second.offset(&first, lane)) - off).abs() < 0.2, "{frequency} {off}");
                 assert!((second.total / 500_000.0 - 1.0).abs() < 0.01, "{}", second.total);
-                let power = tone_power(&window(&tones, 7), lane, off as f32);
+                let power = history(&tones, 13).tone_power(lane, off as f32);
                 assert!((power / 500_000.0 - 1.0).abs() < 0.01, "{frequency} {off} {power}");
                 if off == 0.0 {
                     assert!((first.power[lane] / 500_000.0 - 1.0).abs() < 0.01);
@@ -204,7 +364,43 @@ mod tests {
     }
 
     #[test]
+    fn another_tone_does_not_leak_in() {
+        for (lane, low) in LOW_GROUP.into_iter().enumerate() {
+            for high in HIGH_GROUP.into_iter().chain([350.0, 440.0]) {
+                let leak = history(&[(high, 1000.0)], 9).spectrum().power[lane] / 500_000.0;
+                assert!(leak < 1e-4, "{high} at {low}: {leak}");
+            }
+        }
+    }
+
+    #[test]
     fn direct_current_is_no_power() {
-        assert!(Spectrum::of(&[1000.0; WINDOW]).total < 10.0);
+        assert!(history(&[(0.0, 1000.0)], 6).spectrum().total < 10.0);
+    }
+
+    #[test]
+    fn phases_hold_for_hours() {
+        let mut phase = Phase { cos: [1.0; LANES], sin: [0.0; LANES] };
+        for _ in 0..3 * 3600 * 200 {
+            phase.advance(&TABLES.step);
+        }
+        for lane in 0..LANES {
+            assert!((phase.cos[lane].hypot(phase.sin[lane]) - 1.0).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn dial_tones_are_measured() {
+        for (tones, power) in [
+            (vec![(350.0, 1000.0), (440.0, 1000.0)], 1e6),
+            (vec![(425.0, 1000.0)], 5e5),
+            (vec![(350.0, 1000.0), (450.0, 1000.0), (852.0, 1000.0)], 1e6),
+            (vec![(697.0, 1000.0), (1209.0, 1000.0)], 0.0),
+        ] {
+            for blocks in 6..30 {
+                let measured = history(&tones, blocks).dial_tone_power();
+                assert!((measured - power).abs() < 0.25e6, "{tones:?}: {measured}");
+            }
+        }
     }
 }

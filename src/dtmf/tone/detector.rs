@@ -1,18 +1,12 @@
 //! Hears DTMF digits in 8 kHz audio (ITU-T Q.24 limits). One [`Detector`] for each listened-to stream.
 //! Decoding, and concealing lost packets, come before it; the arbiter comes after.
-//!
-//! # How
-//! Every 5 ms a tapered window of 30 ms is judged by itself ([`super::analysis`]): the strongest frequency of each group
-//! is refined by its phase, and the two refined tones must hold nearly all of the window's power (so a third tone, a
-//! harmonic, speech or noise beside them speaks against a digit), lie near enough to the nominal frequencies, and not be
-//! too unequal. [`START_HITS`] agreeing windows make a digit; that needs a tone of about 30 ms. A digit ends with
-//! [`END_MISSES`] windows that are not it, which a pause of about 30 ms gives and an interruption of 10 ms does not.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::analysis::{HOP, Spectrum, WINDOW, newest_power, tone_power};
+use super::analysis::{BLOCK, BLOCKS, History, Samples, Spectrum, WINDOW, loudness};
+use super::dialtone::DialTone;
 use super::judgement::{Judgement, Verdict};
 use super::{HIGH_GROUP, KEYPAD, LOW_GROUP, SAMPLE_RATE, dbm0};
 use crate::dtmf::{Digit, Phase, Report, Way};
@@ -47,8 +41,10 @@ const WORTH_REFINING: f32 = 0.3;
 /// Samples of a window that may lie outside the tone while it still counts: where a tone began and ended is estimated
 /// by it.
 const SLACK: u64 = 66;
-/// Samples taken at a time; bounds the buffer.
-const CHUNK: usize = 160;
+/// Windows in a row, made up in part, that are not held against a digit: two lost packets of 20 ms touch 13.
+const MAX_UNSURE: u32 = 13;
+/// A block of which the samples' mean magnitude is below this is silence: two sines at −49 dBm0.
+const SILENCE: f32 = 60.0;
 
 /// Which edge of a tone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +112,8 @@ struct Candidate {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Held {
     digit: Digit,
+    /// The power of its two tones.
+    power: f32,
     /// Where the tone began.
     began: u64,
     /// End of the last window with it.
@@ -125,37 +123,44 @@ struct Held {
 }
 
 /// Hears digits in one stream of 8 kHz samples.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Detector {
-    /// The newest samples: a window, and what is not yet judged. At most `WINDOW + CHUNK`.
-    samples: Vec<f32>,
+    /// The block that is being filled, and how many samples it has.
+    pending: Samples,
+    filled: usize,
+    /// Some of its samples are made up.
+    made_up: bool,
+    /// The newest window.
+    history: History,
     /// Samples judged so far: the end of the newest window.
     position: u64,
-    /// Hops in a row, up to a window's worth, that were too quiet to matter.
+    /// Blocks in a row, up to a window's worth, that were silent; and that were not made up.
     quiet: usize,
-    /// The window one hop before; none where it was quiet.
+    real: usize,
+    /// The window one block before; none where it was quiet.
     before: Option<Spectrum>,
+    /// Windows in a row that do not count, for being made up in part.
+    unsure: u32,
+    dial_tone: DialTone,
     candidate: Option<Candidate>,
     held: Option<Held>,
-}
-
-impl Default for Detector {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Detector {
     /// Nothing heard yet.
     pub fn new() -> Self {
-        let mut samples = Vec::with_capacity(WINDOW + CHUNK);
-        samples.resize(WINDOW - HOP, 0.0);
-        Detector { samples, position: 0, quiet: WINDOW / HOP, before: None, candidate: None, held: None }
+        Detector::default()
     }
 
     /// Listens to the next samples, any number of them; `report` is called for each edge. Allocates nothing.
     pub fn feed(&mut self, samples: &[i16], report: &mut impl FnMut(ToneReport)) {
-        self.run::<false>(samples, report, &mut |_| {});
+        self.run::<false>(samples, false, report, &mut |_| {});
+    }
+
+    /// Listens to samples that a concealment made up for lost ones. A digit needs no proof from them, and is not ended by
+    /// them alone.
+    pub fn feed_concealed(&mut self, samples: &[i16], report: &mut impl FnMut(ToneReport)) {
+        self.run::<false>(samples, true, report, &mut |_| {});
     }
 
     /// The same, and `explain` is told what was made of each window that is not silent: before `report` hears of it.
@@ -165,25 +170,28 @@ impl Detector {
         report: &mut impl FnMut(ToneReport),
         explain: &mut impl FnMut(&Judgement),
     ) {
-        self.run::<true>(samples, report, explain);
+        self.run::<true>(samples, false, report, explain);
     }
 
     fn run<const EXPLAIN: bool>(
         &mut self,
-        samples: &[i16],
+        mut samples: &[i16],
+        made_up: bool,
         report: &mut impl FnMut(ToneReport),
         explain: &mut impl FnMut(&Judgement),
     ) {
-        for chunk in samples.chunks(CHUNK) {
-            let mut samples = std::mem::take(&mut self.samples);
-            samples.extend(chunk.iter().map(|sample| f32::from(*sample)));
-            let mut from = 0;
-            while let Some(window) = samples.get(from..).and_then(|rest| rest.first_chunk::<WINDOW>()) {
-                self.window::<EXPLAIN>(window, report, explain);
-                from += HOP;
+        while !samples.is_empty() {
+            let room = self.pending.as_flattened_mut().get_mut(self.filled..).unwrap_or_default();
+            let taken = room.len().min(samples.len());
+            let (now, later) = samples.split_at(taken);
+            room[..taken].copy_from_slice(now);
+            samples = later;
+            self.filled += taken;
+            self.made_up |= made_up;
+            if self.filled >= BLOCK {
+                self.filled = 0;
+                self.block::<EXPLAIN>(report, explain);
             }
-            samples.drain(..from);
-            self.samples = samples;
         }
     }
 
@@ -200,25 +208,32 @@ impl Detector {
         self.held.map(|held| held.digit)
     }
 
-    /// Judges the next window.
-    fn window<const EXPLAIN: bool>(
+    /// Takes the block that is full, and judges the window that it ends.
+    fn block<const EXPLAIN: bool>(
         &mut self,
-        window: &[f32; WINDOW],
         report: &mut impl FnMut(ToneReport),
         explain: &mut impl FnMut(&Judgement),
     ) {
-        self.position += HOP as u64;
-        self.quiet = if newest_power(window) < 2.0 * MIN_POWER { (self.quiet + 1).min(WINDOW / HOP) } else { 0 };
+        self.position += BLOCK as u64;
+        let audible = loudness(&self.pending) >= SILENCE;
+        self.history.push(&self.pending, audible);
+        self.quiet = if audible { 0 } else { (self.quiet + 1).min(BLOCKS) };
+        self.real = if std::mem::take(&mut self.made_up) { 0 } else { (self.real + 1).min(BLOCKS) };
+        if self.quiet >= BLOCKS && self.held.is_none() && self.candidate.is_none() {
+            self.before = None;
+            return;
+        }
         let (mut hit, mut verdict) = (None, Verdict::TooWeak);
-        if self.quiet >= WINDOW / HOP {
+        if self.quiet >= BLOCKS {
             self.before = None;
         } else {
-            let spectrum = Spectrum::of(window);
+            let mut spectrum = self.history.spectrum();
+            self.dial_tone.listen(&self.history, &spectrum, self.position);
             let before = self.before.replace(spectrum);
             if self.held.is_some_and(|held| goes_on(held.digit, &spectrum)) {
                 self.hold();
                 if EXPLAIN {
-                    let hit = before.and_then(|before| Hit::measure(window, &spectrum, &before));
+                    let hit = before.and_then(|before| Hit::measure(&self.history, &spectrum, &before));
                     explain(&Hit::explain(hit, self.position, Verdict::GoesOn));
                 }
                 return;
@@ -226,13 +241,21 @@ impl Detector {
             if let Some(before) = before
                 && (EXPLAIN || worth_refining(&spectrum))
             {
-                hit = Hit::measure(window, &spectrum, &before);
+                spectrum.total = (spectrum.total - self.dial_tone.power(&self.history)).max(0.0);
+                hit = Hit::measure(&self.history, &spectrum, &before);
+                if self.real < BLOCKS
+                    && let Some(hit) = &mut hit
+                {
+                    hit.fraction = 1.0 - 0.5 * (1.0 - hit.fraction);
+                    hit.low_offset *= 0.5;
+                    hit.high_offset *= 0.5;
+                }
                 verdict = hit.map_or(Verdict::TooWeak, |hit| hit.verdict());
             }
         }
         let was_held = self.held.is_some();
         let hits = self.candidate.map_or(0, |candidate| candidate.hits);
-        let position = self.position;
+        let (position, quiet) = (self.position, self.quiet);
         let mut explained = |verdict| {
             if EXPLAIN {
                 explain(&Hit::explain(hit, position, verdict));
@@ -242,7 +265,7 @@ impl Detector {
         match outcome {
             Verdict::TooWeak if was_held => explained(Verdict::Pauses),
             Verdict::TooWeak if (2..START_HITS).contains(&hits) => explained(Verdict::TooShort),
-            Verdict::TooWeak if self.quiet < WINDOW / HOP => explained(verdict),
+            Verdict::TooWeak if quiet < BLOCKS => explained(verdict),
             Verdict::TooWeak => {}
             outcome => explained(outcome),
         }
@@ -260,12 +283,16 @@ impl Detector {
     /// Follows what the windows say, over time.
     fn follow(&mut self, hit: Option<Hit>, report: &mut impl FnMut(ToneReport)) -> Verdict {
         let mut outcome = Verdict::TooWeak;
+        let unsure = self.real < BLOCKS && self.unsure < MAX_UNSURE;
+        self.unsure = if unsure { self.unsure + 1 } else { 0 };
         if let Some(held) = &mut self.held {
             if hit.is_some_and(|hit| hit.digit == held.digit) {
                 self.hold();
                 return Verdict::GoesOn;
             }
-            held.misses += 1;
+            if !unsure || (self.real > 0 && self.history.newest_power() < held.power / 8.0) {
+                held.misses += 1;
+            }
             if held.misses >= END_MISSES {
                 report(end(*held, self.position));
                 self.held = None;
@@ -273,7 +300,9 @@ impl Detector {
             }
         }
         let Some(hit) = hit.filter(|hit| hit.fraction >= START_FRACTION) else {
-            self.candidate = None;
+            if !unsure {
+                self.candidate = None;
+            }
             return outcome;
         };
         let candidate = match &mut self.candidate {
@@ -290,7 +319,7 @@ impl Detector {
                 return Verdict::Agrees;
             }
         };
-        if candidate.hits < START_HITS {
+        if candidate.hits < START_HITS || self.real < 2 {
             return Verdict::Agrees;
         }
         if doubt(&candidate.newest) > 1.0 {
@@ -302,7 +331,7 @@ impl Detector {
         let began = (candidate.first + SLACK).saturating_sub(WINDOW as u64);
         let digit = candidate.digit;
         self.candidate = None;
-        self.held = Some(Held { digit, began, last: self.position, misses: 0 });
+        self.held = Some(Held { digit, power: hit.low + hit.high, began, last: self.position, misses: 0 });
         report(ToneReport { digit, edge: ToneEdge::Start, position: began, decided_at: self.position });
         Verdict::Accepted
     }
@@ -357,19 +386,19 @@ fn worth_refining(spectrum: &Spectrum) -> bool {
 
 impl Hit {
     /// The two tones of the window, refined.
-    fn measure(window: &[f32; WINDOW], spectrum: &Spectrum, before: &Spectrum) -> Option<Hit> {
+    fn measure(history: &History, spectrum: &Spectrum, before: &Spectrum) -> Option<Hit> {
         let (low_powers, high_powers) = spectrum.power.split_at(LOW_GROUP.len());
         let (row, _) = strongest(low_powers)?;
         let (column, _) = strongest(high_powers)?;
         let low_offset = spectrum.offset(before, row);
         let high_offset = spectrum.offset(before, LOW_GROUP.len() + column);
-        let low = tone_power(window, row, low_offset);
-        let high = tone_power(window, LOW_GROUP.len() + column, high_offset);
+        let low = history.tone_power(row, low_offset);
+        let high = history.tone_power(LOW_GROUP.len() + column, high_offset);
         Some(Hit {
             digit: *KEYPAD.get(row)?.get(column)?,
             low,
             high,
-            fraction: (low + high) / spectrum.total,
+            fraction: (low + high) / spectrum.total.max(low + high).max(f32::MIN_POSITIVE),
             low_offset: low_offset / *LOW_GROUP.get(row)? as f32,
             high_offset: high_offset / *HIGH_GROUP.get(column)? as f32,
         })

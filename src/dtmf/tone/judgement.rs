@@ -18,7 +18,7 @@ pub struct Judgement {
     /// How far each tone is from its nominal frequency, in percent of it.
     pub low_offset: f32,
     pub high_offset: f32,
-    /// The part of the window's power that the two tones hold, 0–1 (a little above for rounding).
+    /// The part of the window's power that the two tones hold, 0–1, dial tone not counted.
     pub share: f32,
     pub verdict: Verdict,
 }

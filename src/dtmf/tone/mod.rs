@@ -4,6 +4,7 @@
 
 mod analysis;
 mod detector;
+mod dialtone;
 mod generator;
 mod judgement;
 
