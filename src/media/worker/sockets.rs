@@ -124,7 +124,7 @@ mod watch {
             let (numbers, count) = match &self.epoll {
                 None => (none, 0),
                 Some(set) => {
-                    let count = epoll::wait(set, &mut self.events[..], Some(&Timespec::default())).unwrap_or(0);
+                    let count = epoll::wait(set, self.events.as_mut_slice(), Some(&Timespec::default())).unwrap_or(0);
                     let mut numbers = none;
                     for (number, event) in numbers.iter_mut().zip(&self.events) {
                         *number = event.data.u64() as usize;
