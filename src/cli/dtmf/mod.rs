@@ -1,12 +1,16 @@
 //! `strowger dtmf FILE`: the digits in an audio file, as the in-band detector of a call would hear them. It starts no
 //! engine and opens no database. What the detector thinks is `dtmf::tone`'s business; reading files is `prompt`'s.
 
+mod candidate;
+mod explain;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use self::candidate::{Candidate, Listener};
 use crate::dtmf::tone::{Detector, SAMPLE_RATE, ToneEdge, ToneReport};
 use crate::prompt::PromptError;
 use crate::prompt::decode::decode_file;
@@ -65,6 +69,13 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Print where each tone begins and ends, instead of when it was reported"),
         )
+        .arg(
+            Arg::new("explain")
+                .long("explain")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("tones")
+                .help("Print each sound that came near a digit: what was measured, and why it is one or not"),
+        )
 }
 
 /// Hears the file that `given` names, and prints its digits.
@@ -72,8 +83,12 @@ pub fn run(given: &ArgMatches) -> Result<(), HearError> {
     // clap has made sure that there is a file.
     let path = given.get_one::<PathBuf>("file").cloned().unwrap_or_default();
     let mut out = BufWriter::new(io::stdout().lock());
-    let listed = list(&path, given.get_flag("tones"), &mut out);
-    match listed.and_then(|()| out.flush().map_err(HearError::Write)) {
+    let told = if given.get_flag("explain") {
+        explain(&path, &mut out)
+    } else {
+        list(&path, given.get_flag("tones"), &mut out)
+    };
+    match told.and_then(|()| out.flush().map_err(HearError::Write)) {
         // Whoever reads has seen enough (`| head`).
         Err(HearError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome,
@@ -100,6 +115,21 @@ fn list(path: &Path, tones: bool, out: &mut impl Write) -> Result<(), HearError>
     };
     decode(path, &mut |samples| detector.feed(samples, &mut tell))?;
     detector.finish(&mut tell);
+    written.map_err(HearError::Write)
+}
+
+/// A line for each candidate.
+fn explain(path: &Path, out: &mut impl Write) -> Result<(), HearError> {
+    let mut written = explain::head(out);
+    let mut tell = |candidate: Candidate| {
+        let line = explain::line(&candidate, out);
+        if written.is_ok() {
+            written = line;
+        }
+    };
+    let mut listener = Listener::default();
+    decode(path, &mut |samples| listener.feed(samples, &mut tell))?;
+    listener.finish(&mut tell);
     written.map_err(HearError::Write)
 }
 
@@ -167,6 +197,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn each_candidate_is_explained() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("digits.wav");
+        digits(&path, 8000, 1, 800);
+        let mut out = Vec::new();
+        explain(&path, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let verdicts: Vec<Vec<&str>> =
+            text.lines().skip(1).map(|line| line.split_whitespace().skip(2).take(3).collect()).collect();
+        assert_eq!(verdicts, [["5", "heard", "770"], ["#", "heard", "941"]], "{text}");
     }
 
     #[test]
