@@ -6,14 +6,18 @@ use serde::{Deserialize, Serialize};
 use super::EventPayload;
 use crate::dtmf::Digit;
 
-/// RTP timestamp units a tick: 20 ms at telephone-event's usual 8000 Hz.
-const TICK: u64 = 160;
-/// A press is never shorter: 50 ms, in timestamp units (what receivers are sure to take).
-const MIN_DURATION: u64 = 400;
-/// A press is never longer: a minute, in timestamp units.
-const MAX_DURATION: u64 = 60 * 8000;
+/// Ticks a second.
+const TICKS: u64 = 50;
+/// Of telephone-event's payload type, unless said otherwise: timestamp units a second.
+const CLOCK_RATE: u32 = 8000;
+/// A press is never shorter: what receivers are sure to take, in ms.
+const MIN_DURATION: u32 = 50;
+/// A press is never longer: a minute, in ms.
+const MAX_DURATION: u32 = 60_000;
 /// The pause after a press is never shorter: 60 ms, so that the end's retransmissions are out before the next start.
-const MIN_GAP: u64 = 480;
+const MIN_GAP: u32 = 60;
+/// Milliseconds of a tick.
+const TICK_MS: u32 = 20;
 /// How often the end is sent in all (RFC 4733 §2.5.1.4).
 const END_PACKETS: u64 = 3;
 /// The most a segment can last: durations are 16 bits (RFC 4733 §2.5.1.3).
@@ -37,6 +41,10 @@ pub struct EventPacket {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventSender {
     digits: Vec<Digit>,
+    /// Timestamp units a tick.
+    unit: u64,
+    /// Length of a press in ms.
+    milliseconds: u32,
     /// Timestamp units of a press.
     duration: u64,
     /// Ticks from one press's start to the next one's.
@@ -45,6 +53,10 @@ pub struct EventSender {
     index: usize,
     /// Ticks since that digit's start.
     tick: u64,
+    /// How often its end has been sent.
+    ends: u64,
+    /// Where its present segment begins, in timestamp units since its start.
+    segment: u64,
     /// Timestamp offset of that digit's start.
     start: u32,
 }
@@ -53,16 +65,29 @@ impl EventSender {
     /// Presses of `duration_ms` (50 ms to a minute) each, with a pause of `gap_ms` (at least 60 ms) after each, rounded
     /// up to the tick.
     pub fn new(digits: impl Into<Vec<Digit>>, duration_ms: u32, gap_ms: u32) -> Self {
-        let duration = (u64::from(duration_ms) * 8).clamp(MIN_DURATION, MAX_DURATION);
-        let gap = (u64::from(gap_ms) * 8).max(MIN_GAP);
-        EventSender {
+        let milliseconds = duration_ms.clamp(MIN_DURATION, MAX_DURATION);
+        let gap_ms = gap_ms.max(MIN_GAP);
+        let sender = EventSender {
             digits: digits.into(),
-            duration,
-            period: duration.div_ceil(TICK) + gap.div_ceil(TICK),
+            unit: 0,
+            milliseconds,
+            duration: 0,
+            period: u64::from(milliseconds.div_ceil(TICK_MS)) + u64::from(gap_ms.div_ceil(TICK_MS)),
             index: 0,
             tick: 0,
+            ends: 0,
+            segment: 0,
             start: 0,
-        }
+        };
+        sender.with_clock_rate(CLOCK_RATE)
+    }
+
+    /// The same for a payload type whose clock has so many units a second, a multiple of 1000 (RFC 4733 §2.1 wants the
+    /// audio's, so beside Opus it is 48000). To be said before the first packet.
+    pub fn with_clock_rate(mut self, clock_rate: u32) -> Self {
+        self.unit = (u64::from(clock_rate) / TICKS).max(1);
+        self.duration = (u64::from(self.milliseconds) * u64::from(clock_rate) / 1000).max(1);
+        self
     }
 
     /// Has everything been sent, the last pause included?
@@ -80,31 +105,38 @@ impl EventSender {
         self.tick += 1;
         if self.tick >= self.period {
             self.index += 1;
-            self.tick = 0;
-            self.start = self.start.wrapping_add((self.period * TICK) as u32); // a minute and a pause fit
+            (self.tick, self.ends, self.segment) = (0, 0, 0);
+            self.start = self.start.wrapping_add((self.period * self.unit) as u32); // wraps, as timestamps do
         }
         packet
     }
 
-    fn packet(&self, digit: Digit) -> Option<EventPacket> {
-        let end_tick = self.duration.div_ceil(TICK) - 1; // the tick in which the press ends; duration is at least 400
-        if self.tick >= end_tick + END_PACKETS {
+    fn packet(&mut self, digit: Digit) -> Option<EventPacket> {
+        if self.ends >= END_PACKETS {
             return None;
         }
-        let elapsed = ((self.tick + 1) * TICK).min(self.duration);
-        // A segment holds 1..=0xFFFF units, so that a full one is told of before the next begins.
-        let segment = (elapsed - 1) / SEGMENT;
+        let elapsed = ((self.tick + 1) * self.unit).min(self.duration);
+        // A full segment is told of as such, and the next begins with the next tick.
+        let full = self.segment + SEGMENT;
+        let told = elapsed.min(full);
+        let end = told == self.duration;
         let payload = EventPayload {
             event: digit.event_code(),
-            end: self.tick >= end_tick,
+            end,
             volume: VOLUME,
-            duration: (elapsed - segment * SEGMENT) as u16,
+            duration: (told - self.segment) as u16, // at most 0xFFFF
         };
-        Some(EventPacket {
+        let packet = EventPacket {
             marker: self.tick == 0,
-            timestamp_offset: self.start.wrapping_add((segment * SEGMENT) as u32),
+            timestamp_offset: self.start.wrapping_add(self.segment as u32),
             payload: payload.to_bytes(),
-        })
+        };
+        if end {
+            self.ends += 1;
+        } else if told == full {
+            self.segment = full;
+        }
+        Some(packet)
     }
 }
 
@@ -152,14 +184,95 @@ mod tests {
     }
 
     #[test]
-    fn a_long_press_goes_in_segments() {
+    fn a_long_press_goes_in_full_segments() {
         let all: Vec<_> = ticks(&mut EventSender::new([Digit::One], 20_000, 100)).into_iter().flatten().collect();
         assert_eq!(all.iter().filter(|p| p.0).count(), 1, "one marker");
         let segments: Vec<u32> =
             all.iter().map(|p| p.1).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
         assert_eq!(segments, [0, 65_535, 131_070]);
+        for full in [0, 65_535] {
+            let last = all.iter().rfind(|p| p.1 == full);
+            assert_eq!(last, Some(&(false, full, false, 0xFFFF)), "a full segment is told of, and is no end");
+        }
         assert_eq!(all.last(), Some(&(false, 131_070, true, (160_000u32 - 131_070) as u16)));
         assert_eq!(all.iter().filter(|p| p.2).count(), 3);
         assert!(all.iter().all(|p| p.3 > 0));
+    }
+
+    /// What RFC 4733 §2.5.1 wants of every press, whatever its length, pause and clock.
+    #[test]
+    fn every_press_is_sent_by_the_book() {
+        // Around full segments too: 8191.875 ms at 8 kHz, 1365.3 ms at 48 kHz.
+        let lengths =
+            [50, 55, 60, 99, 100, 1000, 1365, 1366, 2730, 2731, 8180, 8191, 8192, 8200, 16_383, 16_384, 60_000];
+        for (rate, ms, gap) in lengths.iter().flat_map(|ms| [(8000, *ms, 60), (16_000, *ms, 85), (48_000, *ms, 61)]) {
+            let case = format!("{ms} ms, {gap} ms at {rate} Hz");
+            let digits = [Digit::Nine, Digit::Nine, Digit::D];
+            let mut sender = EventSender::new(digits, ms, gap).with_clock_rate(rate);
+            let all = ticks(&mut sender);
+            let period = (ms.div_ceil(20) + gap.div_ceil(20)) as usize;
+            assert_eq!(all.len(), 3 * period, "{case}: 20 ms a tick");
+            let (unit, units) = (rate / 50, ms * (rate / 1000));
+            for (press, sent) in all.chunks(period).enumerate() {
+                let start = press as u32 * period as u32 * unit;
+                let count = sent.iter().flatten().count();
+                assert!(sent[..count].iter().all(Option::is_some), "{case}: a packet each tick, then the pause");
+                assert!(count < sent.len() || gap <= 80, "{case}: a pause");
+                let packets: Vec<_> = sent.iter().flatten().copied().collect();
+                assert!(packets.iter().enumerate().all(|(n, p)| p.0 == (n == 0)), "{case}: the marker is the first's");
+                let (updates, ends) = packets.split_at(count - 3);
+                assert!(updates.iter().all(|p| !p.2) && ends.iter().all(|p| *p == (false, ends[0].1, true, ends[0].3)));
+                assert_eq!(ends[0].1 - start + u32::from(ends[0].3), units, "{case}: the whole length at the end");
+                let mut before = 0;
+                for (n, &(_, timestamp, _, duration)) in updates.iter().enumerate() {
+                    assert_eq!((timestamp - start) % 0xFFFF, 0, "{case}: segments begin where full ones ended");
+                    let told = timestamp - start + u32::from(duration);
+                    let elapsed = (n as u32 + 1) * unit;
+                    assert!(told > before && told <= elapsed, "{case}: {told} of {elapsed} units");
+                    assert!(told == elapsed || duration == 0xFFFF, "{case}: only a full segment holds time back");
+                    before = told;
+                }
+            }
+        }
+    }
+
+    /// Any one packet of a press may be lost, and the press arrives once and whole.
+    #[test]
+    fn our_receiver_takes_each_press_once_whichever_packet_is_lost() {
+        use crate::dtmf::event::EventArrival;
+        use crate::dtmf::{EventReceiver, Phase};
+        use crate::time::Time;
+        for (rate, ms) in [(8000, 60), (8000, 8200), (48_000, 100), (48_000, 1400)] {
+            let digits = [Digit::Seven, Digit::Seven, Digit::A];
+            let packets = EventSender::new(digits, ms, 60).with_clock_rate(rate);
+            let count = ticks(&mut packets.clone()).len();
+            for lost in 0..=count {
+                let mut sender = packets.clone();
+                let mut receiver = EventReceiver::new(rate);
+                let mut heard = Vec::new();
+                let mut sequence = 65_530u16;
+                for tick in 0..count {
+                    let now = Time::from_micros(tick as u64 * 20_000);
+                    let mut note = |report: crate::dtmf::Report| match report.phase {
+                        Phase::Start => {}
+                        Phase::End { duration } => heard.push((report.digit, duration.as_millis() as u32)),
+                    };
+                    receiver.poll(now, &mut note);
+                    let Some(packet) = sender.next() else { continue };
+                    sequence = sequence.wrapping_add(1);
+                    if tick != lost {
+                        let arrival = EventArrival {
+                            payload: &packet.payload,
+                            timestamp: packet.timestamp_offset.wrapping_add(u32::MAX - 5000),
+                            sequence,
+                            marker: packet.marker,
+                        };
+                        receiver.receive(arrival, now, &mut note).unwrap();
+                    }
+                }
+                receiver.reset(Time::from_micros(count as u64 * 20_000), &mut |_| {});
+                assert_eq!(heard, digits.map(|digit| (digit, ms)), "{ms} ms at {rate} Hz, packet {lost} lost");
+            }
+        }
     }
 }
