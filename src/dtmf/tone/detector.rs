@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::analysis::{BLOCK, BLOCKS, History, Samples, Spectrum, WINDOW, loudness};
+use super::analysis::{BLOCK, BLOCKS, History, Samples, Sketch, WINDOW};
 use super::dialtone::DialTone;
 use super::judgement::{Judgement, Verdict};
-use super::{HIGH_GROUP, KEYPAD, LOW_GROUP, SAMPLE_RATE, dbm0};
+use super::{HIGH_GROUP, KEYPAD, LOW_GROUP, SAMPLE_RATE, dbm0, place};
 use crate::dtmf::{Digit, Phase, Report, Way};
 use crate::time::Time;
 
@@ -41,10 +41,12 @@ const WORTH_REFINING: f32 = 0.3;
 /// Samples of a window that may lie outside the tone while it still counts: where a tone began and ended is estimated
 /// by it.
 const SLACK: u64 = 66;
+/// The part of the weakest power that counts, that the weaker frequency has at least, before refining is worth the work.
+const WORTH_MEASURING: f32 = 0.05;
 /// Windows in a row, made up in part, that are not held against a digit: two lost packets of 20 ms touch 13.
 const MAX_UNSURE: u32 = 13;
-/// A block of which the samples' mean magnitude is below this is silence: two sines at −49 dBm0.
-const SILENCE: f32 = 60.0;
+/// A block of a mean power below this is silence: −49 dBm0.
+const SILENCE: f32 = 3.3e3;
 
 /// Which edge of a tone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +128,7 @@ struct Held {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Detector {
     /// The block that is being filled, and how many samples it has.
-    pending: Samples,
+    pending: [[i16; BLOCK / 2]; 2],
     filled: usize,
     /// Some of its samples are made up.
     made_up: bool,
@@ -137,8 +139,6 @@ pub struct Detector {
     /// Blocks in a row, up to a window's worth, that were silent; and that were not made up.
     quiet: usize,
     real: usize,
-    /// The window one block before; none where it was quiet.
-    before: Option<Spectrum>,
     /// Windows in a row that do not count, for being made up in part.
     unsure: u32,
     dial_tone: DialTone,
@@ -180,17 +180,27 @@ impl Detector {
         report: &mut impl FnMut(ToneReport),
         explain: &mut impl FnMut(&Judgement),
     ) {
-        while !samples.is_empty() {
+        loop {
+            if self.filled == 0 {
+                while let Some((block, rest)) = samples.split_first_chunk() {
+                    self.made_up |= made_up;
+                    self.block::<EXPLAIN>(block, report, explain);
+                    samples = rest;
+                }
+            }
+            if samples.is_empty() {
+                return;
+            }
             let room = self.pending.as_flattened_mut().get_mut(self.filled..).unwrap_or_default();
-            let taken = room.len().min(samples.len());
-            let (now, later) = samples.split_at(taken);
-            room[..taken].copy_from_slice(now);
+            let (now, later) = samples.split_at(room.len().min(samples.len()));
+            room[..now.len()].copy_from_slice(now);
             samples = later;
-            self.filled += taken;
+            self.filled += now.len();
             self.made_up |= made_up;
-            if self.filled >= BLOCK {
+            if let Some(block) = self.pending.as_flattened().first_chunk().filter(|_| self.filled >= BLOCK) {
+                let block = *block;
                 self.filled = 0;
-                self.block::<EXPLAIN>(report, explain);
+                self.block::<EXPLAIN>(&block, report, explain);
             }
         }
     }
@@ -208,41 +218,34 @@ impl Detector {
         self.held.map(|held| held.digit)
     }
 
-    /// Takes the block that is full, and judges the window that it ends.
+    /// Takes the next block, and judges the window that it ends.
     fn block<const EXPLAIN: bool>(
         &mut self,
+        samples: &Samples,
         report: &mut impl FnMut(ToneReport),
         explain: &mut impl FnMut(&Judgement),
     ) {
         self.position += BLOCK as u64;
-        let audible = loudness(&self.pending) >= SILENCE;
-        self.history.push(&self.pending, audible);
-        self.quiet = if audible { 0 } else { (self.quiet + 1).min(BLOCKS) };
+        let audible = self.history.push(samples, SILENCE);
         self.real = if std::mem::take(&mut self.made_up) { 0 } else { (self.real + 1).min(BLOCKS) };
+        self.quiet = if audible { 0 } else { (self.quiet + 1).min(BLOCKS) };
         if self.quiet >= BLOCKS && self.held.is_none() && self.candidate.is_none() {
-            self.before = None;
             return;
         }
         let (mut hit, mut verdict) = (None, Verdict::TooWeak);
-        if self.quiet >= BLOCKS {
-            self.before = None;
-        } else {
-            let mut spectrum = self.history.spectrum();
-            self.dial_tone.listen(&self.history, &spectrum, self.position);
-            let before = self.before.replace(spectrum);
-            if self.held.is_some_and(|held| goes_on(held.digit, &spectrum)) {
+        if self.quiet < BLOCKS {
+            let sketch = self.history.sketch();
+            self.dial_tone.listen(&self.history, &sketch, self.position);
+            if self.held.is_some_and(|held| goes_on(held.digit, &sketch)) {
                 self.hold();
                 if EXPLAIN {
-                    let hit = before.and_then(|before| Hit::measure(&self.history, &spectrum, &before));
+                    let hit = Hit::measure(&mut self.history, &sketch, &self.dial_tone);
                     explain(&Hit::explain(hit, self.position, Verdict::GoesOn));
                 }
                 return;
             }
-            if let Some(before) = before
-                && (EXPLAIN || worth_refining(&spectrum))
-            {
-                spectrum.total = (spectrum.total - self.dial_tone.power(&self.history)).max(0.0);
-                hit = Hit::measure(&self.history, &spectrum, &before);
+            if EXPLAIN || worth_refining(&sketch, self.dial_tone.known()) {
+                hit = Hit::measure(&mut self.history, &sketch, &self.dial_tone);
                 if self.real < BLOCKS
                     && let Some(hit) = &mut hit
                 {
@@ -365,40 +368,42 @@ fn end(held: Held, decided_at: u64) -> ToneReport {
 }
 
 /// Does a digit that has begun plainly go on? What is not plain is left to [`judge`].
-fn goes_on(digit: Digit, spectrum: &Spectrum) -> bool {
-    let (low_powers, high_powers) = spectrum.power.split_at(LOW_GROUP.len());
-    let (Some((row, low)), Some((column, high))) = (strongest(low_powers), strongest(high_powers)) else {
-        return false;
-    };
-    KEYPAD.get(row).and_then(|keys| keys.get(column)) == Some(&digit)
-        && low + high >= HOLD_FRACTION * spectrum.total
+#[inline]
+fn goes_on(digit: Digit, sketch: &Sketch) -> bool {
+    let (low, high) = sketch.strongest();
+    let (row, column) = place(digit);
+    sketch.power.get(row) == Some(&low)
+        && sketch.power.get(LOW_GROUP.len() + column) == Some(&high)
+        && low + high >= HOLD_FRACTION * sketch.total
         && low.min(high) >= MIN_POWER
         && low <= MAX_LOW_OVER_HIGH * high
         && high <= MAX_HIGH_OVER_LOW * low
 }
 
 /// May the window, by itself, sound like a digit?
-fn worth_refining(spectrum: &Spectrum) -> bool {
-    let (low_powers, high_powers) = spectrum.power.split_at(LOW_GROUP.len());
-    let [low, high] = [low_powers, high_powers].map(|powers| powers.iter().copied().fold(0.0, f32::max));
-    low + high >= WORTH_REFINING * spectrum.total
+#[inline]
+fn worth_refining(sketch: &Sketch, dial_tone: f32) -> bool {
+    let (low, high) = sketch.strongest();
+    low.min(high) >= WORTH_MEASURING * MIN_POWER && low + high >= WORTH_REFINING * (sketch.total - dial_tone)
 }
 
 impl Hit {
     /// The two tones of the window, refined.
-    fn measure(history: &History, spectrum: &Spectrum, before: &Spectrum) -> Option<Hit> {
-        let (low_powers, high_powers) = spectrum.power.split_at(LOW_GROUP.len());
+    fn measure(history: &mut History, sketch: &Sketch, dial_tone: &DialTone) -> Option<Hit> {
+        let (low_powers, high_powers) = sketch.power.split_at(LOW_GROUP.len());
         let (row, _) = strongest(low_powers)?;
         let (column, _) = strongest(high_powers)?;
-        let low_offset = spectrum.offset(before, row);
-        let high_offset = spectrum.offset(before, LOW_GROUP.len() + column);
+        let (spectrum, before) = history.spectra();
+        let low_offset = spectrum.offset(&before, row);
+        let high_offset = spectrum.offset(&before, LOW_GROUP.len() + column);
         let low = history.tone_power(row, low_offset);
         let high = history.tone_power(LOW_GROUP.len() + column, high_offset);
+        let total = (spectrum.total - dial_tone.power(history)).max(low + high).max(f32::MIN_POSITIVE);
         Some(Hit {
             digit: *KEYPAD.get(row)?.get(column)?,
             low,
             high,
-            fraction: (low + high) / spectrum.total.max(low + high).max(f32::MIN_POSITIVE),
+            fraction: (low + high) / total,
             low_offset: low_offset / *LOW_GROUP.get(row)? as f32,
             high_offset: high_offset / *HIGH_GROUP.get(column)? as f32,
         })

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::analysis::{History, Spectrum};
+use super::analysis::{History, Sketch};
 
 /// Samples between two looks: 50 ms.
 const INTERVAL: u64 = 400;
@@ -17,6 +17,8 @@ const LOOKS: u32 = 3;
 const MISSES: u32 = 3;
 /// The part of the line's power that it must hold to be found.
 const ALONE: f32 = 0.85;
+/// The most that the eight DTMF frequencies see of it.
+const ELSEWHERE: f32 = 0.03;
 /// By how much its power may differ from look to look (0.5 dB), and after it is known (2 dB).
 const STEADY: f32 = 1.12;
 const ABOUT: f32 = 1.6;
@@ -38,7 +40,7 @@ pub struct DialTone {
 
 impl DialTone {
     /// Follows the line; `position` is the end of the window.
-    pub fn listen(&mut self, history: &History, spectrum: &Spectrum, position: u64) {
+    pub fn listen(&mut self, history: &History, sketch: &Sketch, position: u64) {
         if position.saturating_sub(self.looked) < INTERVAL {
             return;
         }
@@ -57,12 +59,17 @@ impl DialTone {
             }
             return;
         }
-        let steady = spectrum.total < STEADY * self.power && spectrum.total * STEADY > self.power;
-        self.power = spectrum.total;
-        let digits: f32 = spectrum.power.iter().sum();
-        let alone = steady && digits < 0.1 * spectrum.total && history.dial_tone_power() > ALONE * spectrum.total;
+        let steady = sketch.total < STEADY * self.power && sketch.total * STEADY > self.power;
+        self.power = sketch.total;
+        let digits: f32 = sketch.power.iter().sum();
+        let alone = steady && digits < ELSEWHERE * sketch.total && history.dial_tone_power() > ALONE * sketch.total;
         self.found = if alone { self.found + 1 } else { 0 };
         self.missed = 0;
+    }
+
+    /// The power of dial tone, as far as it is known without a look.
+    pub fn known(&self) -> f32 {
+        if self.found >= LOOKS { self.power } else { 0.0 }
     }
 
     /// The power that dial tone holds at most of the newest window; 0 where there is none.

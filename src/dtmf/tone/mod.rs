@@ -33,14 +33,30 @@ const KEYPAD: [[Digit; 4]; 4] = [
 
 /// A digit's two frequencies in Hz: low group, high group.
 pub fn frequencies(digit: Digit) -> (f64, f64) {
-    for (row, low) in KEYPAD.iter().zip(LOW_GROUP) {
-        for (key, high) in row.iter().zip(HIGH_GROUP) {
-            if *key == digit {
-                return (low, high);
-            }
-        }
+    let (row, column) = place(digit);
+    (LOW_GROUP[row], HIGH_GROUP[column])
+}
+
+/// A digit's place on the keypad: row and column, each below four.
+const fn place(digit: Digit) -> (usize, usize) {
+    match digit {
+        Digit::One => (0, 0),
+        Digit::Two => (0, 1),
+        Digit::Three => (0, 2),
+        Digit::A => (0, 3),
+        Digit::Four => (1, 0),
+        Digit::Five => (1, 1),
+        Digit::Six => (1, 2),
+        Digit::B => (1, 3),
+        Digit::Seven => (2, 0),
+        Digit::Eight => (2, 1),
+        Digit::Nine => (2, 2),
+        Digit::C => (2, 3),
+        Digit::Asterisk => (3, 0),
+        Digit::Zero => (3, 1),
+        Digit::Pound => (3, 2),
+        Digit::D => (3, 3),
     }
-    unreachable!("the keypad holds all sixteen digits")
 }
 
 /// The level of a sine that just reaches full scale, in dBm0: G.711 A-law's.
