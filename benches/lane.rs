@@ -22,7 +22,7 @@ use strowger::media::worker::{EventSink, MediaConfig, MediaPlane, SteppedLane};
 use strowger::media::{Clip, FRAME, FRAME_MS, FRAME_SAMPLES, MediaCommand, MediaEvent, PlayId};
 use strowger::random::Random;
 use strowger::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
-use strowger::session::{Codec, Direction, LegId, NegotiatedMedia};
+use strowger::session::{Codec, Direction, EventFormat, LegId, NegotiatedMedia};
 use strowger::time::Time;
 
 fn main() {
@@ -54,8 +54,8 @@ fn media(peer: u16) -> NegotiatedMedia {
         codec: Codec::Pcmu,
         send_payload_type: 0,
         receive_payload_types: vec![(0, Codec::Pcmu)],
-        send_telephone_event: Some(101),
-        receive_telephone_event: Some(101),
+        send_telephone_event: Some(EventFormat::narrow(101)),
+        receive_telephone_events: vec![EventFormat::narrow(101)],
         direction: Direction::SendRecv,
         ptime_ms: 20,
     }

@@ -12,7 +12,7 @@ use strowger::media::stream::{PacketSink, Stream, StreamConfig};
 use strowger::media::{Clip, FRAME, FRAME_SAMPLES, PlayId};
 use strowger::random::Random;
 use strowger::rtp::packet::{HEADER_LENGTH, Header, write_header};
-use strowger::session::{Codec, Direction, LegId, NegotiatedMedia};
+use strowger::session::{Codec, Direction, EventFormat, LegId, NegotiatedMedia};
 use strowger::time::Time;
 
 #[global_allocator]
@@ -55,8 +55,8 @@ impl Leg {
             codec: Codec::Pcmu,
             send_payload_type: 0,
             receive_payload_types: vec![(0, Codec::Pcmu)],
-            send_telephone_event: Some(101),
-            receive_telephone_event: Some(101),
+            send_telephone_event: Some(EventFormat::narrow(101)),
+            receive_telephone_events: vec![EventFormat::narrow(101)],
             direction: Direction::SendRecv,
             ptime_ms: 20,
         };

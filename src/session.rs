@@ -114,6 +114,29 @@ pub struct LocalMedia {
     pub direction: Direction,
 }
 
+/// A payload type of telephone-event. There is one for each clock rate among the codecs (RFC 7587 §7, RFC 4733 §2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventFormat {
+    /// The payload type.
+    pub payload_type: u8,
+    /// Units a second of its durations and timestamps.
+    pub clock_rate: u32,
+}
+
+impl EventFormat {
+    /// The usual one, at 8 kHz.
+    pub fn narrow(payload_type: u8) -> Self {
+        EventFormat { payload_type, clock_rate: 8_000 }
+    }
+}
+
+impl std::fmt::Display for EventFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.payload_type)?;
+        if self.clock_rate == 8_000 { Ok(()) } else { write!(f, " ({} Hz)", self.clock_rate) }
+    }
+}
+
 /// What both sides agreed on: all that media needs to run the stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NegotiatedMedia {
@@ -127,10 +150,12 @@ pub struct NegotiatedMedia {
     pub send_payload_type: u8,
     /// The audio payload types that may arrive: our numbers, with every codec that was agreed.
     pub receive_payload_types: Vec<(u8, Codec)>,
-    /// Payload type for telephone-event that we send with (the peer's number, RFC 4733 §2.5.1.2); none: not agreed.
-    pub send_telephone_event: Option<u8>,
-    /// Payload type for telephone-event that may arrive (our number).
-    pub receive_telephone_event: Option<u8>,
+    /// The telephone-event that we send (the peer's number, RFC 4733 §2.5.1.2), at the clock of `codec` where the peer
+    /// has that; none: not agreed.
+    pub send_telephone_event: Option<EventFormat>,
+    /// The telephone-events that may arrive (our numbers), at most one for each clock rate; the peer uses the one at
+    /// its codec's clock, or should.
+    pub receive_telephone_events: Vec<EventFormat>,
     /// Which way audio flows, seen from our side.
     pub direction: Direction,
     /// Milliseconds of audio a packet that the peer asked for (`a=ptime`); 20 where it said nothing.

@@ -11,7 +11,7 @@ use strowger::prompt::decode::{Limits, decode};
 use strowger::random::Random;
 use strowger::rtp::packet::Packet;
 use strowger::rtp::rtcp::{Compound, RtcpPacket};
-use strowger::session::{Codec, Direction, LegId, NegotiatedMedia};
+use strowger::session::{Codec, Direction, EventFormat, LegId, NegotiatedMedia};
 use strowger::time::Time;
 
 use super::Target;
@@ -47,8 +47,8 @@ impl Leg {
             codec: Codec::Pcmu,
             send_payload_type: 0,
             receive_payload_types: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],
-            send_telephone_event: Some(101),
-            receive_telephone_event: Some(101),
+            send_telephone_event: Some(EventFormat::narrow(101)),
+            receive_telephone_events: vec![EventFormat::narrow(101)],
             direction: Direction::SendRecv,
             ptime_ms: 20,
         };

@@ -4,7 +4,13 @@
 //!
 //! # Choices
 //! - One audio line is taken, the first that we can answer; every other line is refused with port 0, in its place.
-//! - An answer lists what both speak in the offer's order and with the offer's payload numbers (RFC 3264 §6.1).
+//! - An answer lists what both speak with the offer's payload numbers (RFC 3264 §6.1): wide-band codecs first, so that
+//!   a phone that can is heard well though it lists G.711 first out of habit; else in the offer's order. Who wants the
+//!   narrow band configures no other codecs. Our offers have the configured order.
+//! - Opus is `opus/48000/2` whatever is in it (RFC 7587 §7); G.722 is `G722/8000` (RFC 3551 §4.5.2). A codec by another
+//!   rate or number of channels is not ours.
+//! - There is a telephone-event for each clock rate among the codecs of an offer; we send the one at the clock of the
+//!   codec in use, and to peers who have only another one, that one.
 //! - `c=0.0.0.0` (hold after RFC 2543) is read as "send me nothing", whatever the direction says.
 //! - A line at an address of the other family (IPv4, IPv6) than ours cannot be answered: no packet would get there.
 //! - `o=` keeps its id for the dialog's life; its version moves only when our description differs from the last one.
@@ -13,7 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::session::{Codec, Direction, LocalMedia, NegotiatedMedia};
+use crate::session::{Codec, Direction, EventFormat, LocalMedia, NegotiatedMedia};
 
 /// The only body type that we negotiate with.
 pub const CONTENT_TYPE: &str = "application/sdp";
@@ -24,11 +30,19 @@ const MAX_MEDIA_LINES: usize = 32;
 /// Formats that we look at in one media line; what follows is ignored.
 const MAX_FORMATS: usize = 64;
 
-/// The payload number of telephone-event in our own offers, unless the session has another already.
+/// The payload number of telephone-event/8000 in our own offers, unless the session has another already; other clock
+/// rates follow.
 const TELEPHONE_EVENT: u8 = 101;
 
-/// The first dynamic payload number (RFC 3551 §6).
-const FIRST_DYNAMIC: u8 = 96;
+/// The payload numbers of codecs without a static one in our own offers: those that most phones use.
+const OPUS: u8 = 111;
+const L16: u8 = 97;
+
+/// What we tell of Opus (RFC 7587 §6.1): packets of 10 ms or more, FEC is of use, and nothing above 8 kHz of audio is.
+const OPUS_PARAMETERS: &str = "minptime=10;useinbandfec=1;maxplaybackrate=16000";
+
+/// Sample rate in Hz from which on a codec is wide-band.
+const WIDE_BAND: u32 = 16_000;
 
 /// Why a description led to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,10 +113,17 @@ struct AudioLine {
     direction: Direction,
     /// Payload numbers and codecs of ours, in the peer's order.
     codecs: Vec<(u8, Codec)>,
-    telephone_event: Option<u8>,
+    /// One for each clock rate at most, in the peer's order.
+    events: Vec<EventLine>,
+    ptime_ms: u32,
+}
+
+/// A telephone-event format of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct EventLine {
+    format: EventFormat,
     /// Does the peer take event 16 (flash)?
     flash: bool,
-    ptime_ms: u32,
 }
 
 impl Description {
@@ -117,11 +138,11 @@ impl Description {
     }
 
     /// What of `ours` the peer also speaks, by the first line that we, with addresses of `family`, would answer: codecs
-    /// in its order, telephone-event, direction seen from our side, and its RTP address.
+    /// in our answer's order, telephone-event, direction seen from our side, and its RTP address.
     pub fn in_common(&self, ours: &[Codec], family: Family) -> Option<(Vec<Codec>, bool, Direction, SocketAddr)> {
         let (_, audio) = self.choose(ours, family)?;
         let codecs = common(audio, ours).into_iter().map(|(_, codec)| codec).collect();
-        Some((codecs, audio.telephone_event.is_some(), seen_from_here(audio), audio.rtp))
+        Some((codecs, !audio.events.is_empty(), seen_from_here(audio), audio.rtp))
     }
 
     fn choose(&self, ours: &[Codec], family: Family) -> Option<(usize, &AudioLine)> {
@@ -162,8 +183,7 @@ impl AudioLine {
                 .or_else(|| direction_of(&session.attributes))
                 .unwrap_or_default(),
             codecs: Vec::new(),
-            telephone_event: None,
-            flash: false,
+            events: Vec::new(),
             ptime_ms: value_of(&media.attributes, "ptime")
                 .or_else(|| value_of(&session.attributes, "ptime"))
                 .and_then(|v| v.trim().parse().ok())
@@ -176,9 +196,11 @@ impl AudioLine {
                 Some(Encoding::Audio(codec)) if !line.codecs.iter().any(|(_, c)| *c == codec) => {
                     line.codecs.push((number, codec));
                 }
-                Some(Encoding::TelephoneEvent) if line.telephone_event.is_none() => {
-                    line.telephone_event = Some(number);
-                    line.flash = takes_flash(media, number);
+                Some(Encoding::TelephoneEvent(clock_rate))
+                    if !line.events.iter().any(|event| event.format.clock_rate == clock_rate) =>
+                {
+                    let format = EventFormat { payload_type: number, clock_rate };
+                    line.events.push(EventLine { format, flash: takes_flash(media, number) });
                 }
                 _ => {}
             }
@@ -189,7 +211,8 @@ impl AudioLine {
 
 enum Encoding {
     Audio(Codec),
-    TelephoneEvent,
+    /// At this clock rate, which is that of a codec of ours.
+    TelephoneEvent(u32),
 }
 
 /// What a payload number stands for: by its `a=rtpmap`, else by RFC 3551's table.
@@ -201,23 +224,24 @@ fn encoding_of(media: &sdp_types::Media, number: u8) -> Option<Encoding> {
         }
         let mut parts = map.trim().split('/');
         let name = parts.next().unwrap_or_default().trim();
-        let rate = parts.next().unwrap_or_default().trim();
+        let rate: u32 = parts.next().unwrap_or_default().trim().parse().ok()?;
         let channels = parts.next().map_or("1", str::trim);
-        if rate != "8000" || channels != "1" {
-            return None;
-        }
         if name.eq_ignore_ascii_case("telephone-event") {
-            return Some(Encoding::TelephoneEvent);
+            let known = channels == "1" && Codec::ALL.iter().any(|codec| codec.clock_rate() == rate);
+            return known.then_some(Encoding::TelephoneEvent(rate));
         }
-        return [Codec::Pcmu, Codec::Pcma]
+        return Codec::ALL
             .into_iter()
             .find(|codec| name.eq_ignore_ascii_case(codec.encoding_name()))
+            .filter(|codec| rate == codec.clock_rate() && channels == channels_of(*codec))
             .map(Encoding::Audio);
     }
-    [Codec::Pcmu, Codec::Pcma]
-        .into_iter()
-        .find(|codec| codec.static_payload_type() == Some(number))
-        .map(Encoding::Audio)
+    Codec::ALL.into_iter().find(|codec| codec.static_payload_type() == Some(number)).map(Encoding::Audio)
+}
+
+/// The channels in `a=rtpmap`: always two for Opus, of which each side sends what it has (RFC 7587 §7).
+fn channels_of(codec: Codec) -> &'static str {
+    if codec == Codec::Opus { "2" } else { "1" }
 }
 
 /// Does `a=fmtp` of telephone-event name event 16? Without fmtp only 0–15 are meant (RFC 4733 §2.4.1).
@@ -288,7 +312,25 @@ fn narrowed(a: Direction, b: Direction) -> Direction {
 }
 
 fn common(audio: &AudioLine, ours: &[Codec]) -> Vec<(u8, Codec)> {
-    audio.codecs.iter().copied().filter(|(_, codec)| ours.contains(codec)).collect()
+    let mut common: Vec<_> = audio.codecs.iter().copied().filter(|(_, codec)| ours.contains(codec)).collect();
+    // Stable: among equals the offer's order stays.
+    common.sort_by_key(|(_, codec)| codec.sample_rate() < WIDE_BAND);
+    common
+}
+
+/// The telephone-events that go with these codecs; where none has the clock of one of them, what there is.
+fn events_for(audio: &AudioLine, formats: &[(u8, Codec)]) -> Vec<EventLine> {
+    let fits = |event: &&EventLine| formats.iter().any(|(_, codec)| codec.clock_rate() == event.format.clock_rate);
+    let fitting: Vec<_> = audio.events.iter().filter(fits).copied().collect();
+    // 8 kHz beside Opus alone is common, and understood by both; 48 kHz beside G.711 is neither.
+    let narrow = audio.events.iter().filter(|event| event.format.clock_rate == 8_000).copied();
+    if fitting.is_empty() { narrow.collect() } else { fitting }
+}
+
+/// The one to send beside `codec`.
+fn event_beside(codec: Codec, events: &[EventLine]) -> Option<EventFormat> {
+    let same_clock = events.iter().find(|event| event.format.clock_rate == codec.clock_rate());
+    same_clock.or(events.first()).map(|event| event.format)
 }
 
 fn direction_name(direction: Direction) -> &'static str {
@@ -313,7 +355,7 @@ pub struct LocalDescription {
     active: usize,
     /// The numbers of codecs and of telephone-event as this session uses them on our side.
     numbers: Vec<(u8, Codec)>,
-    telephone_event: Option<u8>,
+    events: Vec<EventFormat>,
     /// What our last offer held, until its answer came.
     offered: Vec<(u8, Codec)>,
     offered_direction: Direction,
@@ -332,7 +374,7 @@ impl LocalDescription {
             lines: Vec::new(),
             active: 0,
             numbers: Vec::new(),
-            telephone_event: None,
+            events: Vec::new(),
             offered: Vec::new(),
             offered_direction: Direction::SendRecv,
             offered_family: Family::V4,
@@ -347,17 +389,20 @@ impl LocalDescription {
         }
         let mut formats: Vec<(u8, Codec)> = Vec::new();
         for codec in &media.codecs {
-            let number = self
-                .number_of(*codec)
-                .unwrap_or_else(|| self.free_number(codec.static_payload_type().unwrap_or(FIRST_DYNAMIC), &formats));
+            let wanted = match codec {
+                Codec::Opus => OPUS,
+                _ => codec.static_payload_type().unwrap_or(L16),
+            };
+            let number = self.number_of(*codec).unwrap_or_else(|| self.free_number(wanted, &formats));
             formats.push((number, *codec));
         }
-        let telephone_event = self.telephone_event.unwrap_or_else(|| self.free_number(TELEPHONE_EVENT, &formats));
+        let events = self.events_of_an_offer(&formats);
         self.offered = formats.clone();
         self.offered_direction = media.direction;
         self.offered_family = media.address.into();
-        self.telephone_event = Some(telephone_event);
-        self.write(media, &formats, Some((telephone_event, true)), media.direction)
+        self.events.clone_from(&events);
+        let events: Vec<_> = events.into_iter().map(|format| EventLine { format, flash: true }).collect();
+        self.write(media, &formats, &events, media.direction)
     }
 
     /// Our answer to `offer`, and what is then agreed.
@@ -369,16 +414,17 @@ impl LocalDescription {
         self.lines = offer.lines.iter().map(|l| (l.kind.clone(), l.proto.clone(), l.fmt.clone())).collect();
         self.active = index;
         self.numbers = formats.clone();
-        self.telephone_event = audio.telephone_event;
-        let body = self.write(media, &formats, audio.telephone_event.map(|n| (n, audio.flash)), direction);
+        let events = events_for(audio, &formats);
+        self.events = events.iter().map(|event| event.format).collect();
+        let body = self.write(media, &formats, &events, direction);
         let negotiated = NegotiatedMedia {
             remote_rtp: audio.rtp,
             remote_rtcp: audio.rtcp,
             codec,
             send_payload_type: number,
             receive_payload_types: formats,
-            send_telephone_event: audio.telephone_event,
-            receive_telephone_event: audio.telephone_event,
+            send_telephone_event: event_beside(codec, &events),
+            receive_telephone_events: self.events.clone(),
             direction,
             ptime_ms: audio.ptime_ms,
         };
@@ -398,6 +444,7 @@ impl LocalDescription {
             .ok_or(SdpError::NothingInCommon)?;
         let receive: Vec<_> =
             self.offered.iter().copied().filter(|(_, codec)| audio.codecs.iter().any(|(_, c)| c == codec)).collect();
+        let events = events_for(audio, &[(number, codec)]);
         self.numbers = self.offered.clone();
         Ok(NegotiatedMedia {
             remote_rtp: audio.rtp,
@@ -405,8 +452,8 @@ impl LocalDescription {
             codec,
             send_payload_type: number,
             receive_payload_types: receive,
-            send_telephone_event: audio.telephone_event,
-            receive_telephone_event: audio.telephone_event.and(self.telephone_event),
+            send_telephone_event: event_beside(codec, &events),
+            receive_telephone_events: if events.is_empty() { Vec::new() } else { self.events.clone() },
             direction: narrowed(seen_from_here(audio), self.offered_direction),
             ptime_ms: audio.ptime_ms,
         })
@@ -418,13 +465,32 @@ impl LocalDescription {
         self.lines.clone_from(&before.lines);
         self.active = before.active;
         self.numbers.clone_from(&before.numbers);
-        self.telephone_event = before.telephone_event;
+        self.events.clone_from(&before.events);
+    }
+
+    /// One for each clock rate among the codecs, in their order: those that the session has, and new ones.
+    fn events_of_an_offer(&self, formats: &[(u8, Codec)]) -> Vec<EventFormat> {
+        let mut events: Vec<EventFormat> = Vec::new();
+        let mut taken = formats.to_vec();
+        for (_, codec) in formats {
+            let clock_rate = codec.clock_rate();
+            if events.iter().any(|event| event.clock_rate == clock_rate) {
+                continue;
+            }
+            let known = self.events.iter().find(|event| event.clock_rate == clock_rate);
+            let payload_type =
+                known.map_or_else(|| self.free_number(TELEPHONE_EVENT, &taken), |known| known.payload_type);
+            taken.push((payload_type, *codec));
+            events.push(EventFormat { payload_type, clock_rate });
+        }
+        events
     }
 
     /// `wanted`, or the next number up that means nothing else in this session.
     fn free_number(&self, wanted: u8, formats: &[(u8, Codec)]) -> u8 {
         let taken = |n: u8| {
-            self.telephone_event == Some(n) || self.numbers.iter().chain(formats).any(|(number, _)| *number == n)
+            self.events.iter().any(|event| event.payload_type == n)
+                || self.numbers.iter().chain(formats).any(|(number, _)| *number == n)
         };
         std::iter::once(wanted).chain(wanted.max(96)..128).chain(96..128).find(|n| !taken(*n)).unwrap_or(wanted)
     }
@@ -437,7 +503,7 @@ impl LocalDescription {
         &mut self,
         media: &LocalMedia,
         formats: &[(u8, Codec)],
-        telephone_event: Option<(u8, bool)>,
+        events: &[EventLine],
         direction: Direction,
     ) -> Vec<u8> {
         use std::fmt::Write as _;
@@ -453,16 +519,23 @@ impl LocalDescription {
             for (number, _) in formats {
                 let _ = write!(rest, " {number}");
             }
-            if let Some((number, _)) = telephone_event {
-                let _ = write!(rest, " {number}");
+            for event in events {
+                let _ = write!(rest, " {}", event.format.payload_type);
             }
             rest.push_str("\r\n");
             for (number, codec) in formats {
-                let _ = write!(rest, "a=rtpmap:{number} {}/{}\r\n", codec.encoding_name(), codec.clock_rate());
+                let _ = write!(rest, "a=rtpmap:{number} {}/{}", codec.encoding_name(), codec.clock_rate());
+                let _ = match codec {
+                    Codec::Opus => write!(rest, "/{}\r\na=fmtp:{number} {OPUS_PARAMETERS}\r\n", channels_of(*codec)),
+                    _ => write!(rest, "\r\n"),
+                };
             }
-            if let Some((number, flash)) = telephone_event {
-                let last = if flash { 16 } else { 15 };
-                let _ = write!(rest, "a=rtpmap:{number} telephone-event/8000\r\na=fmtp:{number} 0-{last}\r\n");
+            for EventLine { format: EventFormat { payload_type, clock_rate }, flash } in events {
+                let last = if *flash { 16 } else { 15 };
+                let _ = write!(
+                    rest,
+                    "a=rtpmap:{payload_type} telephone-event/{clock_rate}\r\na=fmtp:{payload_type} 0-{last}\r\n"
+                );
             }
             let _ = write!(rest, "a=ptime:20\r\na={}\r\n", direction_name(direction));
         }

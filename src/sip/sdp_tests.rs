@@ -47,7 +47,8 @@ fn dynamic_numbers_and_telephone_event_keep_the_peers_numbers() {
     )
     .unwrap();
     assert_eq!((agreed.codec, agreed.send_payload_type), (Codec::Pcmu, 97));
-    assert_eq!((agreed.send_telephone_event, agreed.receive_telephone_event), (Some(96), Some(96)));
+    assert_eq!(agreed.send_telephone_event, Some(EventFormat::narrow(96)));
+    assert_eq!(agreed.receive_telephone_events, [EventFormat::narrow(96)]);
     assert_eq!(agreed.ptime_ms, 30);
     assert_eq!(agreed.remote_rtcp, "203.0.113.9:53020".parse().unwrap());
     assert!(body.contains("m=audio 20000 RTP/AVP 97 96\r\n"), "{body}");
@@ -61,7 +62,7 @@ fn a_telephone_event_at_another_rate_is_not_ours() {
          a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-11,16\r\n"
     );
     let (body, agreed) = answer(&offer, &both()).unwrap();
-    assert_eq!(agreed.send_telephone_event, Some(101));
+    assert_eq!(agreed.send_telephone_event, Some(EventFormat::narrow(101)));
     assert!(body.contains("a=fmtp:101 0-16\r\n"));
 }
 
@@ -205,7 +206,8 @@ fn our_offer_and_the_peers_answer_meet_on_each_ones_numbers() {
     let agreed = local.accept(&Description::parse(reply.as_bytes()).unwrap()).unwrap();
     assert_eq!((agreed.codec, agreed.send_payload_type), (Codec::Pcma, 8));
     assert_eq!(agreed.receive_payload_types, vec![(8, Codec::Pcma)]);
-    assert_eq!((agreed.send_telephone_event, agreed.receive_telephone_event), (Some(96), Some(101)));
+    assert_eq!(agreed.send_telephone_event, Some(EventFormat::narrow(96)));
+    assert_eq!(agreed.receive_telephone_events, [EventFormat::narrow(101)]);
     for refused in ["m=audio 0 RTP/AVP 0\r\n", "m=audio 4000 RTP/AVP 9\r\n", ""] {
         let refused = Description::parse(format!("{HEAD}{refused}").as_bytes()).unwrap();
         assert_eq!(local.accept(&refused), Err(SdpError::NothingInCommon));
@@ -232,7 +234,7 @@ fn a_refused_offer_leaves_the_session_as_it_was() {
     let body = String::from_utf8(local.offer(&both())).unwrap();
     assert!(body.contains("m=audio 20000 RTP/AVP 101 8 102\r\n"), "a number keeps its meaning: {body}");
     local.roll_back(&before);
-    assert_eq!((&local.numbers, local.telephone_event), (&vec![(101, Codec::Pcmu)], None));
+    assert_eq!((&local.numbers, &local.events), (&vec![(101, Codec::Pcmu)], &vec![]));
     assert!(local.version > before.version, "a version once shown is not shown again");
 }
 
@@ -248,7 +250,94 @@ fn two_of_ours_understand_each_other() {
     assert_eq!((mine.codec, theirs.codec), (Codec::Pcma, Codec::Pcma));
     assert_eq!(mine.remote_rtp.port(), 30000);
     assert_eq!(theirs.remote_rtp.port(), 20000);
-    assert_eq!(mine.send_telephone_event, theirs.receive_telephone_event);
+    assert_eq!(mine.send_telephone_event, theirs.receive_telephone_events.first().copied());
+}
+
+fn wide() -> LocalMedia {
+    ours(&[Codec::Opus, Codec::G722, Codec::Pcmu, Codec::Pcma])
+}
+
+#[test]
+fn the_wide_band_is_taken_where_both_can_and_the_offers_order_among_equals() {
+    // Offered numbers; what we answer with.
+    for (offered, answered) in [
+        ("0 8 9", "9 0 8"),
+        ("8 0", "8 0"),
+        ("8 9 0 111", "9 111 8 0"),
+        ("111 9", "111 9"),
+        ("0 112", "0"),
+        ("0 113 114", "0"),
+        ("8 115 0", "8 0"),
+    ] {
+        let offer = format!(
+            "{HEAD}m=audio 4000 RTP/AVP {offered}\r\na=rtpmap:111 OPUS/48000/2\r\na=rtpmap:112 opus/48000\r\n\
+             a=rtpmap:113 opus/16000/2\r\na=rtpmap:114 G722/16000\r\na=rtpmap:115 L16/16000\r\n"
+        );
+        let (body, agreed) = answer(&offer, &wide()).unwrap();
+        assert!(body.contains(&format!("m=audio 20000 RTP/AVP {answered}\r\n")), "{offered}: {body}");
+        assert_eq!(agreed.receive_payload_types.first(), Some(&(agreed.send_payload_type, agreed.codec)));
+    }
+    let linear = ours(&[Codec::L16, Codec::Pcmu]);
+    let offer = format!("{HEAD}m=audio 4000 RTP/AVP 0 11 115\r\na=rtpmap:115 L16/16000/1\r\n");
+    assert_eq!(answer(&offer, &linear).unwrap().1.codec, Codec::L16);
+    let stereo = format!("{HEAD}m=audio 4000 RTP/AVP 0 115\r\na=rtpmap:115 L16/16000/2\r\n");
+    assert_eq!(answer(&stereo, &linear).unwrap().1.codec, Codec::Pcmu);
+}
+
+#[test]
+fn an_offer_of_all_codecs_has_an_event_for_each_clock() {
+    let mut local = LocalDescription::new(1);
+    let offer = String::from_utf8(local.offer(&ours(&Codec::ALL))).unwrap();
+    for line in [
+        "m=audio 20000 RTP/AVP 0 8 9 97 111 101 102 103",
+        "a=rtpmap:9 G722/8000",
+        "a=rtpmap:97 L16/16000",
+        "a=rtpmap:111 opus/48000/2",
+        "a=fmtp:111 minptime=10;useinbandfec=1;maxplaybackrate=16000",
+        "a=rtpmap:101 telephone-event/8000",
+        "a=rtpmap:102 telephone-event/16000",
+        "a=rtpmap:103 telephone-event/48000",
+        "a=fmtp:103 0-16",
+    ] {
+        assert!(offer.contains(&format!("{line}\r\n")), "{line}: {offer}");
+    }
+    assert_eq!(local.offer(&ours(&Codec::ALL)), offer.as_bytes(), "the same again has the same numbers");
+    // The answer's numbers differ by direction, and its event's clock goes by its codec.
+    let reply = format!(
+        "{HEAD}m=audio 4000 RTP/AVP 96 98 99\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:98 telephone-event/8000\r\n\
+         a=rtpmap:99 telephone-event/48000\r\n"
+    );
+    let agreed = local.accept(&Description::parse(reply.as_bytes()).unwrap()).unwrap();
+    assert_eq!((agreed.codec, agreed.send_payload_type), (Codec::Opus, 96));
+    assert_eq!(agreed.receive_payload_types, [(111, Codec::Opus)]);
+    assert_eq!(agreed.send_telephone_event, Some(EventFormat { payload_type: 99, clock_rate: 48_000 }));
+    assert_eq!(
+        agreed.receive_telephone_events,
+        [(101, 8_000), (102, 16_000), (103, 48_000)]
+            .map(|(payload_type, clock_rate)| EventFormat { payload_type, clock_rate })
+    );
+}
+
+#[test]
+fn events_go_at_the_codecs_clock_or_at_the_only_one_there_is() {
+    let map =
+        "a=rtpmap:111 opus/48000/2\r\na=rtpmap:110 telephone-event/48000\r\na=rtpmap:101 telephone-event/8000\r\n";
+    // Offered numbers, the events of our answer, the event that we send.
+    for (offered, events, sent) in [
+        ("111 0 110 101", "110 101", Some((110, 48_000))),
+        ("0 101 110", "101", Some((101, 8_000))),
+        ("111 101", "101", Some((101, 8_000))),
+        ("111 110", "110", Some((110, 48_000))),
+        ("0 110", "", None),
+        ("9 101 110", "101", Some((101, 8_000))),
+    ] {
+        let (body, agreed) = answer(&format!("{HEAD}m=audio 4000 RTP/AVP {offered}\r\n{map}"), &wide()).unwrap();
+        let sent = sent.map(|(payload_type, clock_rate)| EventFormat { payload_type, clock_rate });
+        assert_eq!(agreed.send_telephone_event, sent, "{offered}");
+        let line = body.lines().find(|line| line.starts_with("m=")).unwrap();
+        assert!(line.ends_with(events), "{offered}: {line}");
+        assert_eq!(agreed.receive_telephone_events.len(), events.split_ascii_whitespace().count(), "{offered}");
+    }
 }
 
 #[test]

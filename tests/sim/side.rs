@@ -167,7 +167,7 @@ impl Watch {
         };
         let packet = Packet::parse(bytes).expect("we write what we can read");
         let header = packet.header;
-        let event = media.send_telephone_event == Some(header.payload_type);
+        let event = media.send_telephone_event.is_some_and(|event| event.payload_type == header.payload_type);
         assert!(event || header.payload_type == media.send_payload_type, "payload type {}", header.payload_type);
         let (ssrc, before, start) = *self.source.get_or_insert_with(|| {
             (header.ssrc, header.sequence.wrapping_sub(1), header.timestamp.wrapping_sub(clock))

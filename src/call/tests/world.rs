@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::super::*;
 use crate::dtmf::{Digit, Phase, Report, Way};
 use crate::media::{Clip, MediaCommand, MediaEvent, StreamStatistics};
-use crate::session::{Codec, Direction, LegId, NegotiatedMedia};
+use crate::session::{Codec, Direction, EventFormat, LegId, NegotiatedMedia};
 use crate::sip::leg::{EndCause, LegCommand, LegEvent, Side};
 use crate::time::Time;
 
@@ -63,8 +63,8 @@ pub fn negotiated(direction: Direction) -> NegotiatedMedia {
         codec: Codec::Pcmu,
         send_payload_type: 0,
         receive_payload_types: vec![(0, Codec::Pcmu)],
-        send_telephone_event: Some(101),
-        receive_telephone_event: Some(101),
+        send_telephone_event: Some(EventFormat::narrow(101)),
+        receive_telephone_events: vec![EventFormat::narrow(101)],
         direction,
         ptime_ms: 20,
     }

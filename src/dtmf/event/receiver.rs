@@ -106,6 +106,11 @@ impl EventReceiver {
         EventReceiver { clock_rate, current: None, finished: VecDeque::with_capacity(MAX_FINISHED) }
     }
 
+    /// The events that come from now on have a payload type with that clock rate in Hz (0 is taken as 8000).
+    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        self.clock_rate = if clock_rate == 0 { 8000 } else { clock_rate };
+    }
+
     /// Takes a packet; `report` is called for each edge it makes known, in order (at most a few times).
     ///
     /// Events other than the sixteen digits are passed over. An error means that nothing was taken.

@@ -175,7 +175,8 @@ impl Diagnosis {
         }
         if looks_like_event(payload) {
             let ours = media
-                .receive_telephone_event
+                .receive_telephone_events
+                .first()
                 .map_or("it was not agreed".to_owned(), |ours| format!("{ours} was agreed"));
             return format!(
                 "RTP with payload type {number} ignored: it looks like telephone-event, for which {ours}; the peer's \
@@ -192,7 +193,7 @@ impl Diagnosis {
 
 fn agreed(media: &NegotiatedMedia) -> String {
     let names = media.receive_payload_types.iter().map(|(number, codec)| format!("{} {number}", codec.encoding_name()));
-    let events = media.receive_telephone_event.map(|number| format!("telephone-event {number}"));
+    let events = media.receive_telephone_events.iter().map(|number| format!("telephone-event {number}"));
     format!("agreed: {}", names.chain(events).collect::<Vec<_>>().join(", "))
 }
 
@@ -234,7 +235,7 @@ fn is_private(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{Codec, Direction};
+    use crate::session::{Codec, Direction, EventFormat};
 
     fn media(remote: &str) -> NegotiatedMedia {
         NegotiatedMedia {
@@ -243,8 +244,8 @@ mod tests {
             codec: Codec::Pcmu,
             send_payload_type: 0,
             receive_payload_types: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],
-            send_telephone_event: Some(101),
-            receive_telephone_event: Some(96),
+            send_telephone_event: Some(EventFormat::narrow(101)),
+            receive_telephone_events: vec![EventFormat::narrow(96)],
             direction: Direction::SendRecv,
             ptime_ms: 20,
         }

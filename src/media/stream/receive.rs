@@ -46,10 +46,14 @@ impl Stream {
         let header = packet.header;
         let number = header.payload_type;
         let audio = media.receive_payload_types.iter().find(|(known, _)| *known == number);
-        let meaning = match audio {
-            Some(&(_, codec)) => Meaning::Audio(codec),
-            None if media.receive_telephone_event == Some(number) => Meaning::Event,
-            None => {
+        let event = media.receive_telephone_events.iter().find(|event| event.payload_type == number);
+        let meaning = match (audio, event) {
+            (Some(&(_, codec)), _) => Meaning::Audio(codec),
+            (None, Some(event)) => {
+                self.event_receiver.set_clock_rate(event.clock_rate);
+                Meaning::Event
+            }
+            (None, None) => {
                 self.receive_unknown(number, packet.payload, from, now);
                 return;
             }

@@ -130,11 +130,11 @@ impl Stream {
             How::Events { sender, base } => {
                 let event = sender.next();
                 match (event, media.send_telephone_event) {
-                    (Some(event), Some(payload_type)) => {
+                    (Some(event), Some(format)) => {
                         if let Some(start) = payload.first_chunk_mut::<4>() {
                             *start = event.payload;
                         }
-                        outgoing.payload_type = payload_type;
+                        outgoing.payload_type = format.payload_type;
                         outgoing.timestamp = base.wrapping_add(event.timestamp_offset);
                         outgoing.event_marker = Some(event.marker);
                         outgoing.length = event.payload.len();
@@ -167,8 +167,8 @@ impl Stream {
                 self.tell(MediaEvent::TonesSent { leg: self.leg, id });
                 continue;
             }
-            let how = if media.send_telephone_event.is_some() {
-                let sender = EventSender::new(job.digits, job.tone_ms, job.gap_ms);
+            let how = if let Some(format) = media.send_telephone_event {
+                let sender = EventSender::new(job.digits, job.tone_ms, job.gap_ms).with_clock_rate(format.clock_rate);
                 How::Events { sender, base: self.timestamp }
             } else {
                 How::InBand(ToneGenerator::new(job.digits, job.tone_ms, job.gap_ms))

@@ -9,7 +9,7 @@ use crate::media::codec::g711::{self, Law};
 use crate::media::source::PROBATION_PACKETS;
 use crate::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
 use crate::rtp::rtcp::{Compound, MAX_WRITTEN, ReportBlock, RtcpPacket, SenderInfo, Written};
-use crate::session::{Codec, Direction};
+use crate::session::{Codec, Direction, EventFormat};
 
 mod quality;
 
@@ -61,8 +61,8 @@ fn negotiated() -> NegotiatedMedia {
         codec: Codec::Pcma,
         send_payload_type: 8,
         receive_payload_types: vec![(8, Codec::Pcma), (0, Codec::Pcmu)],
-        send_telephone_event: Some(97),
-        receive_telephone_event: Some(101),
+        send_telephone_event: Some(EventFormat::narrow(97)),
+        receive_telephone_events: vec![EventFormat::narrow(101)],
         direction: Direction::SendRecv,
         ptime_ms: 20,
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::media::{Clip, FRAME_MS, FRAME_SAMPLES, PlayId, StreamStatistics};
 use crate::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
 use crate::rtp::rtcp;
-use crate::session::{Codec, Direction, LegId, NegotiatedMedia};
+use crate::session::{Codec, Direction, EventFormat, LegId, NegotiatedMedia};
 use crate::time::Time;
 
 /// A leg of the lane and the peer it talks with.
@@ -58,8 +58,8 @@ impl Bench {
             codec: Codec::Pcmu,
             send_payload_type: 0,
             receive_payload_types: vec![(0, Codec::Pcmu)],
-            send_telephone_event: Some(101),
-            receive_telephone_event: Some(101),
+            send_telephone_event: Some(EventFormat::narrow(101)),
+            receive_telephone_events: vec![EventFormat::narrow(101)],
             direction: Direction::SendRecv,
             ptime_ms: 20,
         };

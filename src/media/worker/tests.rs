@@ -10,7 +10,7 @@ use crate::dtmf::{Digit, Phase, Way};
 use crate::media::{Clip, PlayId, StreamStatistics};
 use crate::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
 use crate::rtp::rtcp::{Compound, RtcpPacket};
-use crate::session::{Codec, Direction, LegId, NegotiatedMedia};
+use crate::session::{Codec, Direction, EventFormat, LegId, NegotiatedMedia};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -61,8 +61,8 @@ impl Bench {
             codec: Codec::Pcmu,
             send_payload_type: 0,
             receive_payload_types: vec![(0, Codec::Pcmu)],
-            send_telephone_event: Some(101),
-            receive_telephone_event: Some(101),
+            send_telephone_event: Some(EventFormat::narrow(101)),
+            receive_telephone_events: vec![EventFormat::narrow(101)],
             direction: Direction::SendRecv,
             ptime_ms: 20,
         };
