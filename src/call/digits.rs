@@ -9,7 +9,20 @@ use crate::time::Time;
 impl Call {
     /// What RFC 4733, the in-band detector or INFO says of a key.
     pub(super) fn on_report(&mut self, report: Report, now: Time) {
-        match self.remote.arbiter.report(report, now) {
+        let verdict = self.remote.arbiter.report(report, now);
+        self.on_verdict(verdict, now);
+        self.on_turns(now);
+    }
+
+    /// Presses whose turn has come.
+    pub(super) fn on_turns(&mut self, now: Time) {
+        while let Some(verdict) = self.remote.arbiter.poll(now) {
+            self.on_verdict(verdict, now);
+        }
+    }
+
+    fn on_verdict(&mut self, verdict: Verdict, now: Time) {
+        match verdict {
             Verdict::Press { digit, way } => {
                 self.note(now, Topic::Dtmf, format!("{digit} pressed, by {way}"));
                 if self.state != CallState::Connected {
@@ -20,7 +33,11 @@ impl Call {
                     self.note(now, Topic::Dtmf, format!("{digit} discarded: nobody listens"));
                 }
             }
-            Verdict::Release { .. } => {}
+            Verdict::Waits { digit, way, released: false } => {
+                let text = format!("{digit} by {way} waits for its turn: a tone from before it may still be unheard");
+                self.note(now, Topic::Dtmf, text);
+            }
+            Verdict::Waits { .. } | Verdict::Release { .. } => {}
             // Each press that came several ways has one of these for each way; its start was on the timeline.
             Verdict::Dropped { reason: DropReason::EndOfDuplicate { .. } } => {}
             Verdict::Dropped { reason } => self.note(now, Topic::Dtmf, format!("dropped: {reason}")),

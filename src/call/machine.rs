@@ -199,7 +199,8 @@ impl Call {
 
     /// When [`Call::timeout`] is wanted; none: no timer runs.
     pub fn deadline(&self) -> Option<Time> {
-        self.state_deadline.into_iter().chain(self.operations.deadline()).min()
+        let timers = [self.state_deadline, self.operations.deadline(), self.turn_deadline()];
+        timers.into_iter().flatten().min()
     }
 
     /// Lets every timer fire that is due at `now`. Too early: nothing happens.
@@ -315,9 +316,20 @@ impl Call {
         }
     }
 
+    /// When a key that waits for its turn is told; keys count only while both ends talk.
+    fn turn_deadline(&self) -> Option<Time> {
+        self.remote.arbiter.deadline().filter(|_| self.state == CallState::Connected)
+    }
+
     /// Fires the timer that is due first; the caller has seen that one is due.
     fn fire(&mut self, now: Time) {
-        if self.state_deadline.is_some_and(|at| self.operations.deadline().is_none_or(|other| at <= other)) {
+        if self.turn_deadline().is_some() {
+            // A key that went down before an operation's time is up counts in it, though its turn be later.
+            if self.turn_deadline().is_some_and(|at| at > now) {
+                self.remote.arbiter.hurry();
+            }
+            self.on_turns(now);
+        } else if self.state_deadline.is_some_and(|at| self.operations.deadline().is_none_or(|other| at <= other)) {
             self.state_deadline = None;
             self.on_state_deadline(now);
         } else {

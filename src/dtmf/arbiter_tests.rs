@@ -8,28 +8,51 @@ fn at(ms: u64) -> Time {
 }
 
 fn start(digit: Digit, way: Way, ms: u64) -> Report {
-    Report { digit, way, phase: Phase::Start, at: at(ms) }
+    Report { digit, way, phase: Phase::Start, at: at(ms), delay: Duration::ZERO }
 }
 
 fn end(digit: Digit, way: Way, ms: u64) -> Report {
-    Report { digit, way, phase: Phase::End { duration: Duration::from_millis(80) }, at: at(ms) }
+    let phase = Phase::End { duration: Duration::from_millis(80) };
+    Report { digit, way, phase, at: at(ms), delay: Duration::ZERO }
 }
 
 /// Feeds the reports in order of time; gives the presses as text with the way's initial: `5t 6i`.
 fn presses(mut reports: Vec<Report>) -> String {
     reports.sort_by_key(|r| r.at); // stable: what is given first at one moment comes first
-    let mut arbiter = Arbiter::new();
-    let mut all = Vec::new();
-    for report in reports {
-        if let Verdict::Press { digit, way } = arbiter.report(report, report.at) {
-            all.push(format!("{digit}{}", &way.to_string()[..2]));
-        }
-        assert!(arbiter.open_presses() <= MAX_OPEN);
-    }
-    all.join(" ")
+    let verdicts = verdicts(reports);
+    let press = |(_, verdict): &(Time, Verdict)| match verdict {
+        Verdict::Press { digit, way } => Some(format!("{digit}{}", &way.to_string()[..2])),
+        _ => None,
+    };
+    verdicts.iter().filter_map(press).collect::<Vec<_>>().join(" ")
 }
 
-use Digit::{Five, Six};
+/// Feeds the reports, which are in order of time, with the deadlines between them; what is said, and when.
+fn verdicts(reports: Vec<Report>) -> Vec<(Time, Verdict)> {
+    let mut arbiter = Arbiter::new();
+    let mut all = Vec::new();
+    let poll_until = |arbiter: &mut Arbiter, all: &mut Vec<(Time, Verdict)>, until: Time| {
+        while let Some(due) = arbiter.deadline().filter(|due| *due <= until) {
+            assert_eq!(arbiter.poll(due - Duration::from_micros(1)), None, "too early");
+            while let Some(verdict) = arbiter.poll(due) {
+                all.push((due, verdict));
+            }
+        }
+    };
+    for report in reports {
+        poll_until(&mut arbiter, &mut all, report.at);
+        all.push((report.at, arbiter.report(report, report.at)));
+        while let Some(verdict) = arbiter.poll(report.at) {
+            all.push((report.at, verdict));
+        }
+        assert!(arbiter.open_presses() <= MAX_OPEN && arbiter.waiting.len() <= MAX_WAITING);
+    }
+    poll_until(&mut arbiter, &mut all, Time::from_micros(u64::MAX));
+    assert_eq!(arbiter.deadline(), None);
+    all
+}
+
+use Digit::{Five, One, Six};
 use Way::{InBand, Info, TelephoneEvent as Event};
 
 #[test]
@@ -130,7 +153,7 @@ fn each_press_once_by_any_mix_of_ways() {
                 };
                 let mut tell = |phase, when: u64| {
                     *slot = when.max(*slot);
-                    reports.push(Report { digit, way: *way, phase, at: at(*slot) });
+                    reports.push(Report { digit, way: *way, phase, at: at(*slot), delay: Duration::ZERO });
                 };
                 if *way == Info {
                     // Some phones send INFO when the key goes down, others when it comes up.
@@ -159,4 +182,99 @@ fn each_press_once_by_any_mix_of_ways() {
 fn a_flood_is_bounded() {
     let reports = (0..10_000).map(|i| start(Digit::ALL[i as usize % 16], Event, i / 100)).collect();
     assert_eq!(presses(reports).split(' ').count(), 10_000);
+}
+
+/// A tone that was down at `ms`, and is heard so much later.
+fn tone(digit: Digit, ms: u64, delay: u64) -> [Report; 2] {
+    let late = |report: Report| Report { delay: Duration::from_millis(delay), ..report };
+    [late(start(digit, InBand, ms + delay)), late(end(digit, InBand, ms + 80 + delay))]
+}
+
+#[test]
+fn a_key_that_goes_down_after_a_tone_is_told_after_it() {
+    // The first tone comes alone; the second is overtaken by an event, which is overtaken by nothing.
+    let mut reports = [tone(Five, 0, 160), tone(Six, 1000, 170)].concat();
+    reports.extend([start(Five, Event, 1120), end(Five, Event, 1200), start(One, Info, 1300), end(One, Info, 1300)]);
+    assert_eq!(presses(reports.clone()), "5in 6in 5te 1in");
+    reports.sort_by_key(|report| report.at);
+    let verdicts = verdicts(reports);
+    let told = |wanted: Digit, by: Way| {
+        let of_it = |(_, v): &&(Time, Verdict)| *v == Verdict::Press { digit: wanted, way: by };
+        verdicts.iter().rev().find(of_it).map(|(at, _)| *at)
+    };
+    assert_eq!(told(Six, InBand), Some(at(1170)), "tones wait for nothing");
+    assert_eq!(told(Five, Event), Some(at(1120 + 160 + 40)), "as late as the tones before it were, and a little");
+    assert_eq!(told(One, Info), Some(at(1300 + 170 + 40)));
+    // A release comes after its press, with its duration.
+    let place = |wanted: &Verdict| verdicts.iter().position(|(_, v)| v == wanted);
+    let press = place(&Verdict::Press { digit: Five, way: Event });
+    let release = place(&Verdict::Release { digit: Five, way: Event, duration: Duration::from_millis(80) });
+    assert!(press.is_some() && press < release, "{verdicts:?}");
+}
+
+#[test]
+fn legs_that_do_not_press_by_tones_alone_wait_for_nothing() {
+    let mut reports = Vec::new();
+    for i in 0..10 {
+        reports.extend([start(Five, Event, i * 300), end(Five, Event, i * 300 + 80)]);
+        reports.extend(tone(Five, i * 300, 160));
+    }
+    reports.sort_by_key(|report| report.at);
+    assert!(verdicts(reports).iter().all(|(_, verdict)| !matches!(verdict, Verdict::Waits { .. })));
+    // And those that did, ten seconds ago, do no more.
+    let mut reports = tone(Five, 0, 160).to_vec();
+    reports.extend([start(Six, Event, 10_200), end(Six, Event, 10_300)]);
+    assert!(verdicts(reports).iter().all(|(_, verdict)| !matches!(verdict, Verdict::Waits { .. })));
+}
+
+#[test]
+fn who_waits_can_be_hurried_and_is_bounded() {
+    let mut arbiter = Arbiter::new();
+    for report in tone(Five, 0, 160) {
+        arbiter.report(report, report.at);
+    }
+    assert_eq!(
+        arbiter.report(start(Six, Event, 400), at(400)),
+        Verdict::Waits { digit: Six, way: Event, released: false }
+    );
+    assert_eq!(arbiter.poll(at(401)), None);
+    arbiter.hurry();
+    assert_eq!(arbiter.poll(at(401)), Some(Verdict::Press { digit: Six, way: Event }));
+    assert_eq!((arbiter.poll(at(9_000)), arbiter.deadline()), (None, None));
+    for i in 0..40 {
+        arbiter.report(start(Digit::ALL[i as usize % 16], Event, 1_000 + i), at(1_000 + i));
+        assert!(arbiter.waiting.len() <= MAX_WAITING);
+    }
+    let told = std::iter::from_fn(|| arbiter.poll(at(5_000))).filter(|v| matches!(v, Verdict::Press { .. })).count();
+    assert_eq!(told, 40, "bounded, and none is lost");
+}
+
+/// Keys 150 ms apart by any way, tones heard up to 300 ms late: in order from the second press by tones on.
+#[test]
+fn presses_by_mixed_ways_keep_their_order() {
+    for seed in 0..2_000 {
+        let mut random = Random::from_number(seed);
+        let late = 100 + random.below(200);
+        let mut reports = tone(Digit::Pound, 0, late).to_vec();
+        let mut pressed = vec![Digit::Pound];
+        for i in 0..20u64 {
+            // No key comes again while another way might mean it.
+            let digit = Digit::ALL[(i % 11) as usize];
+            let down = 600 + i * 150 + random.below(40);
+            pressed.push(digit);
+            match Way::ALL[random.below(3) as usize] {
+                InBand => reports.extend(tone(digit, down, late + random.below(30))),
+                way => reports.extend([start(digit, way, down), end(digit, way, down + 60)]),
+            }
+        }
+        reports.sort_by_key(|report| report.at);
+        let told: Vec<Digit> = verdicts(reports)
+            .into_iter()
+            .filter_map(|(_, verdict)| match verdict {
+                Verdict::Press { digit, .. } => Some(digit),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told, pressed, "seed {seed}");
+    }
 }

@@ -113,6 +113,7 @@ impl InfoDigit {
             way: Way::Info,
             phase,
             at,
+            delay: Duration::ZERO,
         })
     }
 }

@@ -190,6 +190,9 @@ pub struct Report {
     pub phase: Phase,
     /// The moment the report was made, on the engine's clock.
     pub at: Time,
+    /// How long before `at` this edge arrived: a tone waits for its playout, and a detector to be sure. What is told as
+    /// it arrives has none. `at - delay` is comparable between the ways.
+    pub delay: Duration,
 }
 
 #[cfg(test)]

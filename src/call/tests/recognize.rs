@@ -205,7 +205,7 @@ fn one_press_told_in_three_ways_counts_once() {
     world.command(Command::Recognize(dtmf(&[], 2, "", "r"))).unwrap();
     for way in [Way::TelephoneEvent, Way::InBand] {
         for phase in [Phase::Start, Phase::End { duration: Duration::from_millis(100) }] {
-            let report = Report { digit: Digit::Five, way, phase, at: world.now };
+            let report = Report { digit: Digit::Five, way, phase, at: world.now, delay: Duration::ZERO };
             world.media_event(MediaEvent::Tone { leg: LEG, report });
         }
     }
@@ -262,7 +262,8 @@ fn a_timer_that_was_due_before_an_input_fires_before_it() {
     world.command(Command::Recognize(dtmf(&[], 1, "", "r"))).unwrap();
     // The shell is late: the key of 5.5 s reaches the call before its timer of 5 s was served.
     let late = world.now + Duration::from_millis(5500);
-    let report = Report { digit: Digit::One, way: Way::TelephoneEvent, phase: Phase::Start, at: late };
+    let report =
+        Report { digit: Digit::One, way: Way::TelephoneEvent, phase: Phase::Start, at: late, delay: Duration::ZERO };
     world.call.media_event(MediaEvent::Tone { leg: LEG, report }, late);
     world.run(0);
     assert_eq!(world.names(), ["RecognizeFailed 400/8510"]);

@@ -292,7 +292,7 @@ impl Simulation {
     fn press(&mut self) {
         let (digit, way) = (self.digit(), Way::ALL[self.random.below(2) as usize]);
         for phase in [Phase::Start, Phase::End { duration: Duration::from_millis(80) }] {
-            let report = Report { digit, way, phase, at: self.now };
+            let report = Report { digit, way, phase, at: self.now, delay: Duration::ZERO };
             self.call.media_event(MediaEvent::Tone { leg: LEG, report }, self.now);
         }
     }

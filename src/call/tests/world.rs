@@ -204,7 +204,7 @@ impl World {
             Input::Loaded(load, result) => self.call.loaded(load, result, self.now),
             Input::Press(digit) => {
                 for phase in [Phase::Start, Phase::End { duration: Duration::from_millis(100) }] {
-                    let report = Report { digit, way: Way::TelephoneEvent, phase, at: self.now };
+                    let report = Report { digit, way: Way::TelephoneEvent, phase, at: self.now, delay: Duration::ZERO };
                     self.call.media_event(MediaEvent::Tone { leg: LEG, report }, self.now);
                 }
             }

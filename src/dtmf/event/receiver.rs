@@ -207,7 +207,9 @@ impl EventReceiver {
                 }
             }
         }
-        let start = Report { digit: packet.digit, way: Way::TelephoneEvent, phase: Phase::Start, at: now };
+        // The first packets may be lost: the duration tells when it began.
+        let delay = self.length(u64::from(packet.duration));
+        let start = Report { digit: packet.digit, way: Way::TelephoneEvent, phase: Phase::Start, at: now, delay };
         match self.current {
             // A packet from before the key that is down: a press whose other packets were lost. Told of late, but once.
             Some(current) if (1..LATE).contains(&current.sequence.wrapping_sub(packet.sequence)) => {
@@ -225,6 +227,11 @@ impl EventReceiver {
         }
     }
 
+    /// So many timestamp units as time.
+    fn length(&self, units: u64) -> Duration {
+        Duration::from_micros(units.saturating_mul(1_000_000) / u64::from(self.clock_rate))
+    }
+
     /// The key that is down comes up.
     fn finish(&mut self, press: Press, now: Time, report: &mut impl FnMut(Report)) {
         self.current = None;
@@ -233,9 +240,10 @@ impl EventReceiver {
 
     /// Reports the end of `press` and keeps it in mind.
     fn remember(&mut self, press: Press, now: Time, report: &mut impl FnMut(Report)) {
-        let units = press.before + u64::from(press.duration);
-        let duration = Duration::from_micros(units.saturating_mul(1_000_000) / u64::from(self.clock_rate));
-        report(Report { digit: press.digit, way: Way::TelephoneEvent, phase: Phase::End { duration }, at: now });
+        let duration = self.length(press.before + u64::from(press.duration));
+        let phase = Phase::End { duration };
+        let delay = Duration::ZERO;
+        report(Report { digit: press.digit, way: Way::TelephoneEvent, phase, at: now, delay });
         if self.finished.len() >= MAX_FINISHED {
             self.finished.pop_front();
         }

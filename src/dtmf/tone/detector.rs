@@ -80,7 +80,9 @@ impl ToneReport {
             ToneEdge::Start => Phase::Start,
             ToneEdge::End { duration } => Phase::End { duration },
         };
-        Report { digit: self.digit, way: Way::InBand, phase, at }
+        let samples = self.decided_at.saturating_sub(self.position);
+        let delay = Duration::from_micros(samples * 1_000_000 / u64::from(SAMPLE_RATE));
+        Report { digit: self.digit, way: Way::InBand, phase, at, delay }
     }
 }
 
