@@ -34,7 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["rules", "time"]),
     ("events", &["random", "store", "time"]),
     ("api", &["call", "dtmf", "random", "rules", "time"]),
-    ("phone", &["clock", "dtmf", "media", "media/worker", "random", "session", "sip", "sip/transport"]),
+    ("phone", &["clock", "dtmf", "media", "media/worker", "random", "rtp", "session", "sip", "sip/transport"]),
     (
         "engine",
         &[
@@ -56,7 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "time",
         ],
     ),
-    ("cli", &["api", "config", "dtmf", "engine", "media", "phone", "prompt", "sip"]),
+    ("cli", &["api", "config", "dtmf", "engine", "media", "phone", "prompt", "random", "sip"]),
 ];
 
 /// Rooms that never touch the world.

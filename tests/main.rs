@@ -3,6 +3,7 @@
 mod abuse;
 mod architecture;
 mod detector;
+mod load;
 mod operation;
 mod peers;
 mod sim;

@@ -2,6 +2,7 @@
 
 mod demo;
 mod dtmf;
+mod load;
 mod serve;
 
 use std::error::Error;
@@ -27,6 +28,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // It needs no settings.
     if command == "dtmf" {
         return exit(dtmf::run(given).map_err(Into::into));
+    }
+    if command == "load" {
+        return match load::run(given) {
+            Ok(false) => ExitCode::FAILURE,
+            outcome => exit(outcome.map(drop)),
+        };
     }
     let config = match read_config(&[given, &matches]) {
         Ok(config) => config,
@@ -66,6 +73,7 @@ fn command_line() -> Command {
                 .args(setting_arguments()),
         )
         .subcommand(dtmf::command())
+        .subcommand(load::command())
 }
 
 fn setting_arguments() -> impl Iterator<Item = Arg> {

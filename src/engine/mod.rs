@@ -44,6 +44,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 pub use data_dir::{DataDir, DataDirError, Secrets};
+pub use open_files::raise as raise_open_files;
 pub use start::{Listeners, StartError, entropy};
 
 use crate::call::CallSettings;

@@ -4,6 +4,7 @@
 //! its prompts and its digits. Only [`world`] knows what time it is. A failure prints its seed; `STROWGER_SEED=n` runs
 //! that one alone.
 
+mod digits;
 mod ends;
 mod hold;
 mod ivr;
