@@ -8,8 +8,8 @@ use crate::dtmf::tone::{Detector, Judgement, SAMPLE_RATE, ToneEdge, ToneReport, 
 
 /// Samples of a window.
 const WINDOW: u64 = 240;
-/// Samples of a window that a tone's edge may lie inside while the window still shows it.
-const SLACK: u64 = 66;
+/// Samples of a tone that a window must hold to show it with [`LEAST_SHARE`], measured.
+const SLACK: u64 = 110;
 /// Samples between windows that still belong together: two steps of 5 ms.
 const APART: u64 = 80;
 /// The part of the power that two tones hold in a window which is worth telling of.
@@ -37,6 +37,8 @@ pub struct Candidate {
     pub ended: u64,
     /// What was measured where it was clearest.
     pub clearest: Judgement,
+    /// The part of the power that the two tones held on the average, 0–1.
+    pub share: f32,
     /// What became of it.
     pub outcome: Outcome,
 }
@@ -79,7 +81,7 @@ impl fmt::Display for Candidate {
             }
             Outcome::Refused(Refusal::Weak) => write!(f, "too weak"),
             Outcome::Refused(Refusal::OtherSound) => {
-                write!(f, "other sound: {:.0} % of the power is elsewhere", (1.0 - seen.share.clamp(0.0, 1.0)) * 100.0)
+                write!(f, "other sound: {:.0} % of the power is elsewhere", (1.0 - self.share) * 100.0)
             }
             Outcome::Refused(Refusal::OffFrequency) => {
                 let low = seen.low_offset.abs() > seen.high_offset.abs();
@@ -105,6 +107,8 @@ struct Stretch {
     last: u64,
     windows: u32,
     clearest: Judgement,
+    /// Of all windows.
+    shares: f32,
     /// How many windows spoke against it for each reason, in the order of [`Refusal`].
     reasons: [u32; 6],
 }
@@ -112,12 +116,13 @@ struct Stretch {
 impl Stretch {
     fn new(digit: Digit, judgement: &Judgement) -> Self {
         let at = judgement.position;
-        Stretch { digit, first: at, last: at, windows: 0, clearest: *judgement, reasons: [0; 6] }
+        Stretch { digit, first: at, last: at, windows: 0, clearest: *judgement, shares: 0.0, reasons: [0; 6] }
     }
 
     fn add(&mut self, judgement: &Judgement) {
         self.last = judgement.position;
         self.windows = self.windows.saturating_add(1);
+        self.shares += judgement.share.clamp(0.0, 1.0);
         if judgement.share > self.clearest.share {
             self.clearest = *judgement;
         }
@@ -163,6 +168,7 @@ impl Stretch {
             began,
             ended,
             clearest: self.clearest,
+            share: self.shares / self.windows.max(1) as f32,
             outcome: Outcome::Refused(self.refusal()),
         }
     }

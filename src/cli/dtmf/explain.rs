@@ -70,7 +70,7 @@ mod tests {
             verdict: Verdict::OffFrequency,
         };
         let outcome = Outcome::Refused(Refusal::OffFrequency);
-        let candidate = Candidate { digit: Digit::Five, began: 804, ended: 1204, clearest, outcome };
+        let candidate = Candidate { digit: Digit::Five, began: 804, ended: 1204, clearest, share: 0.9, outcome };
         let mut out = Vec::new();
         head(&mut out).unwrap();
         line(&candidate, &mut out).unwrap();

@@ -3,6 +3,8 @@
 
 mod candidate;
 mod explain;
+#[cfg(feature = "plot")]
+mod plot;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -44,6 +46,26 @@ pub enum HearError {
     /// It is not audio, or damaged.
     #[error(transparent)]
     Decode(#[from] PromptError),
+    /// There is nothing to be drawn.
+    #[cfg(feature = "plot")]
+    #[error("{} lasts {seconds:.1} s, so there is nothing to draw from {from} s on. Give a smaller --from", .path.display())]
+    Beyond {
+        /// Which file.
+        path: PathBuf,
+        /// How long it is.
+        seconds: f64,
+        /// Where the picture was to begin.
+        from: f64,
+    },
+    /// The picture cannot be written.
+    #[cfg(feature = "plot")]
+    #[error("{} cannot be written: {problem}. Give the path of a file that you may write", .path.display())]
+    Plot {
+        /// Which file.
+        path: PathBuf,
+        /// What went wrong.
+        problem: io::Error,
+    },
     /// The results cannot be written.
     #[error("the digits cannot be written to standard output: {0}")]
     Write(io::Error),
@@ -51,6 +73,29 @@ pub enum HearError {
 
 /// The command's arguments.
 pub fn command() -> Command {
+    let command = arguments();
+    #[cfg(feature = "plot")]
+    let command = command
+        .arg(
+            Arg::new("plot")
+                .long("plot")
+                .value_name("PNG")
+                .value_parser(value_parser!(PathBuf))
+                .help("Also draw a spectrogram with the verdicts on it; a minute of the file at most"),
+        )
+        .arg(
+            Arg::new("from")
+                .long("from")
+                .value_name("SECONDS")
+                .requires("plot")
+                .default_value("0")
+                .value_parser(value_parser!(f64))
+                .help("Where in the file the picture begins"),
+        );
+    command
+}
+
+fn arguments() -> Command {
     let (first, _) = ABOUT.split_once('\n').unwrap_or((ABOUT, ""));
     Command::new("dtmf")
         .about(first)
@@ -88,6 +133,11 @@ pub fn run(given: &ArgMatches) -> Result<(), HearError> {
     } else {
         list(&path, given.get_flag("tones"), &mut out)
     };
+    #[cfg(feature = "plot")]
+    let told = told.and_then(|()| match given.get_one::<PathBuf>("plot") {
+        Some(png) => draw(&path, png, given.get_one("from").copied().unwrap_or(0.0)),
+        None => Ok(()),
+    });
     match told.and_then(|()| out.flush().map_err(HearError::Write)) {
         // Whoever reads has seen enough (`| head`).
         Err(HearError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -131,6 +181,40 @@ fn explain(path: &Path, out: &mut impl Write) -> Result<(), HearError> {
     decode(path, &mut |samples| listener.feed(samples, &mut tell))?;
     listener.finish(&mut tell);
     written.map_err(HearError::Write)
+}
+
+/// A picture of a minute from `from` seconds on, with all candidates in it.
+#[cfg(feature = "plot")]
+fn draw(path: &Path, png: &Path, from: f64) -> Result<(), HearError> {
+    // A cast from float saturates, and gives 0 for what is no number.
+    let first = (from * f64::from(SAMPLE_RATE)) as u64;
+    let until = first.saturating_add(u64::from(plot::MOST_SECONDS * SAMPLE_RATE));
+    let (mut samples, mut candidates, mut position) = (Vec::new(), Vec::new(), 0u64);
+    let mut listener = Listener::default();
+    // Of a long file only what the picture shows is kept.
+    let mut keep = |candidate: Candidate| {
+        if candidate.ended > first && candidate.began < until {
+            candidates.push(candidate);
+        }
+    };
+    decode(path, &mut |piece| {
+        listener.feed(piece, &mut keep);
+        let at = |place: u64| usize::try_from(place.saturating_sub(position)).unwrap_or(usize::MAX).min(piece.len());
+        samples.extend_from_slice(piece.get(at(first)..at(until)).unwrap_or_default());
+        position += piece.len() as u64;
+    })?;
+    listener.finish(&mut keep);
+    let seconds = milliseconds(position) / 1000.0;
+    if samples.is_empty() {
+        return Err(HearError::Beyond { path: path.to_owned(), seconds, from });
+    }
+    if position > until {
+        let (from, to) = (milliseconds(first) / 1000.0, milliseconds(until) / 1000.0);
+        eprintln!("{} shows {from} to {to} s of {seconds:.1} s; --from shows another part", png.display());
+    }
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    plot::write(&plot::Picture { name: &name, samples: &samples, from: first, candidates: &candidates }, png)
+        .map_err(|problem| HearError::Plot { path: png.to_owned(), problem })
 }
 
 /// Gives the samples of a file, at 8 kHz, in pieces.
@@ -210,6 +294,28 @@ mod tests {
         let verdicts: Vec<Vec<&str>> =
             text.lines().skip(1).map(|line| line.split_whitespace().skip(2).take(3).collect()).collect();
         assert_eq!(verdicts, [["5", "heard", "770"], ["#", "heard", "941"]], "{text}");
+    }
+
+    #[cfg(feature = "plot")]
+    #[test]
+    fn a_picture_shows_sound_and_verdicts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, picture) = (folder.path().join("digits.wav"), folder.path().join("digits.png"));
+        digits(&path, 8000, 1, 800);
+        draw(&path, &picture, 0.0).unwrap();
+        let mut reader = png::Decoder::new(io::BufReader::new(File::open(&picture).unwrap())).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let about = reader.next_frame(&mut pixels).unwrap();
+        assert_eq!((about.width, about.height), (1600, 56 + 320), "a strip for each 5 s begun");
+        let is = |wanted: [u8; 3]| pixels.chunks(3).filter(|pixel| *pixel == wanted).count();
+        assert!(is([0, 132, 61]) > 500, "{} green pixels: frames and names of two digits", is([0, 132, 61]));
+        let dark = pixels.chunks(3).filter(|pixel| pixel.iter().all(|part| *part < 60)).count();
+        assert!((500..60_000).contains(&dark), "{dark} dark pixels: tones, and the words in ink");
+        assert!(is([255; 3]) > 300_000, "the rest is paper");
+
+        assert!(draw(&path, &picture, 2.0).unwrap_err().to_string().contains("lasts 1.0 s"));
+        assert!(draw(&path, folder.path(), 0.0).unwrap_err().to_string().contains("cannot be written"));
+        draw(&path, &picture, f64::NAN).unwrap();
     }
 
     #[test]
