@@ -1,4 +1,5 @@
-//! What is asked of the detector beyond the limits of Q.24: loud noise, and how soon it tells of a digit.
+//! What is asked of the detector beyond the limits of Q.24: noise and dial tones nearly as loud as the digits, and how
+//! soon it tells of a digit.
 
 use super::keying::Keying;
 use super::line::Line;
@@ -10,11 +11,26 @@ const fn noisy(name: &'static str, snr: f64) -> Condition {
     Condition::keys(name, MANY, Line::Noise { snr, level: -10.0 })
 }
 
-const LOUD: &[Condition] =
-    &[noisy("noise 12 dB below", 12.0), noisy("noise 10 dB below", 10.0).expecting(Expect::Share(0.99))];
+const fn dial_tone(name: &'static str, tones: &'static [f64], level: f64) -> Condition {
+    Condition::keys(name, MANY, Line::DialTone(tones, level)).expecting(Expect::Share(0.99))
+}
+
+const LOUD: &[Condition] = &[
+    noisy("noise 12 dB below", 12.0),
+    noisy("noise 10 dB below", 10.0).expecting(Expect::Share(0.99)),
+    dial_tone("dial tone 350+440 Hz, each 10 dB below", &[350.0, 440.0], -20.0),
+    dial_tone("dial tone 350+440 Hz, each 5 dB below", &[350.0, 440.0], -15.0),
+    dial_tone("dial tone 350+440 Hz, each as loud", &[350.0, 440.0], -10.0),
+    dial_tone("dial tone 425 Hz, 10 dB below", &[425.0], -20.0),
+    dial_tone("dial tone 425 Hz, 5 dB below", &[425.0], -15.0),
+    dial_tone("dial tone 425 Hz, as loud", &[425.0], -10.0),
+    dial_tone("dial tone 350+450 Hz, each 10 dB below", &[350.0, 450.0], -20.0),
+    dial_tone("dial tone 350+450 Hz, each 5 dB below", &[350.0, 450.0], -15.0),
+    dial_tone("dial tone 350+450 Hz, each as loud", &[350.0, 450.0], -10.0),
+];
 
 #[test]
-fn loud_noise() {
+fn loud_noise_and_dial_tones() {
     keep(LOUD);
 }
 

@@ -6,6 +6,7 @@ mod accept;
 mod beyond;
 mod keying;
 mod line;
+mod loss;
 mod reject;
 mod sound;
 mod speech;
