@@ -89,7 +89,12 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "0 to 3600, 0 for never",
         help: "A call from which no RTP came for this long is ended",
     },
-    Setting { name: "codecs", default: "pcmu,pcma", allowed: "pcmu and pcma, most wanted first", help: "Codecs" },
+    Setting {
+        name: "codecs",
+        default: "pcmu,pcma",
+        allowed: "opus, g722, l16, pcmu and pcma, most wanted first",
+        help: "Codecs; in answers wide-band ones come first, else the offer's order",
+    },
     Setting { name: "in-band-dtmf", default: "true", allowed: "true or false", help: "Listen for tones in the audio" },
     Setting {
         name: "media-threads",
@@ -446,6 +451,9 @@ fn codecs(text: &str) -> Result<Vec<Codec>, String> {
     let mut found = Vec::new();
     for name in text.split(',').map(str::trim) {
         let codec = match name.to_ascii_lowercase().as_str() {
+            "opus" => Codec::Opus,
+            "g722" => Codec::G722,
+            "l16" => Codec::L16,
             "pcmu" => Codec::Pcmu,
             "pcma" => Codec::Pcma,
             _ => return Err(format!("{name:?} is not a codec we have")),

@@ -37,6 +37,8 @@ const TARGETS: &[Row] = &[
     ("sdp", sip::sdp),
     ("rtp", media::rtp),
     ("rtcp", media::rtcp),
+    ("opus", media::opus),
+    ("g722", media::g722),
     ("dtmf-event", media::dtmf_event),
     ("dtmf-info", media::dtmf_info),
     ("prompt", media::prompt),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use strowger::dtmf::event::{EventArrival, EventReceiver};
 use strowger::dtmf::info::InfoDigit;
 use strowger::media::FRAME;
+use strowger::media::codec::{Decoder, Encoder, MAX_FRAME_BYTES, MAX_PACKET_SAMPLES};
 use strowger::media::stream::{PacketSink, Stream, StreamConfig};
 use strowger::prompt::decode::{Limits, decode};
 use strowger::random::Random;
@@ -107,6 +108,49 @@ pub fn rtp() -> Target {
         spice: &[b"\xbe\xde", b"\x10\x00", b"\x00\x01", b"\xff\xff"],
         read: Box::new(read),
     }
+}
+
+/// Payloads in a codec, through one decoder, with losses between them.
+fn payloads(name: &'static str, codec: Codec, spice: &'static [&'static [u8]]) -> Target {
+    let mut seeds = Vec::new();
+    let mut encoder = Encoder::new(codec);
+    let mut out = [0; MAX_FRAME_BYTES];
+    for n in 0..30 {
+        let frame: Vec<i16> =
+            (0..encoder.frame_samples()).map(|k| ((k * k * (n + 1)) % 9_000) as i16 - 4_500).collect();
+        if let Ok(length) = encoder.encode(&frame, &mut out) {
+            seeds.extend(out.get(..length).map(<[u8]>::to_vec));
+        }
+    }
+    let mut decoder = Decoder::new(codec);
+    let mut count = 0u32;
+    let read = move |input: &[u8]| {
+        count += 1;
+        if count.is_multiple_of(500) {
+            decoder = Decoder::new(codec);
+        }
+        let mut pcm = [0; MAX_PACKET_SAMPLES];
+        match count % 7 {
+            0 => drop(decoder.conceal(&mut pcm[..320])),
+            1 => drop(decoder.recover(input, &mut pcm[..320])),
+            _ => {}
+        }
+        let told = decoder.duration(input);
+        let decoded = decoder.decode(input, &mut pcm);
+        assert!(decoded.is_err() || decoded.ok().map(|n| n as u32) == told);
+        decoded.is_ok()
+    };
+    Target { name, seeds, spice, read: Box::new(read) }
+}
+
+/// Opus payloads.
+pub fn opus() -> Target {
+    payloads("opus", Codec::Opus, &[b"\x48", b"\x4b\x83", b"\x78", b"\xfc", b"\x0b\x41\xff"])
+}
+
+/// G.722 payloads.
+pub fn g722() -> Target {
+    payloads("g722", Codec::G722, &[b"\xff\xff", b"\x00\x00"])
 }
 
 /// Datagrams on the RTCP port.

@@ -1,12 +1,16 @@
 //! Play sources on their way to a call: loaded side by side, given back in order.
 
+use std::sync::Arc;
+
 use tokio::task::JoinSet;
 
 use crate::call::{Clips, LoadFailure, LoadFailureKind};
 use crate::prompt::{Failure, Prompts, Source};
+use crate::session::Codec;
 
-/// Loads all sources; the failure is the first one's, by index.
-pub async fn load_all(prompts: &Prompts, sources: &[String]) -> Result<Clips, LoadFailure> {
+/// Loads all sources, and has them encoded in the leg's codec (by the first of all calls that play it); the failure is
+/// the first one's, by index.
+pub async fn load_all(prompts: &Prompts, sources: &[String], codec: Option<Codec>) -> Result<Clips, LoadFailure> {
     let mut loading = JoinSet::new();
     for (index, text) in sources.iter().cloned().enumerate() {
         let prompts = prompts.clone();
@@ -15,6 +19,13 @@ pub async fn load_all(prompts: &Prompts, sources: &[String]) -> Result<Clips, Lo
                 Ok(source) => prompts.load(&source).await,
                 Err(error) => Err(error),
             };
+            if let (Ok(clip), Some(codec)) = (&clip, codec)
+                && clip.ready(codec).is_none()
+            {
+                let clip = Arc::clone(clip);
+                // Where this fails, it is encoded live.
+                let _ = tokio::task::spawn_blocking(move || drop(clip.encoded(codec).clone())).await;
+            }
             (index, clip)
         });
     }

@@ -20,9 +20,9 @@ use crate::call::{
     RejectReason, Reply, TimelineEntry, Topic,
 };
 use crate::flow::AnswerFlow;
-use crate::media::{MediaCommand, MediaEvent};
+use crate::media::{Clip, MediaCommand, MediaEvent};
 use crate::rules::Action;
-use crate::session::LegId;
+use crate::session::{Codec, LegId};
 use crate::sip::leg::{CommandError, LegCommand, LegEvent};
 use crate::time::Time;
 
@@ -143,6 +143,8 @@ pub fn spawn(hub: Arc<Hub>, call: Call, about: About, beginning: Beginning, inbo
         connected: None,
         guard,
         placed: false,
+        codec: None,
+        playing: Vec::new(),
     };
     let notes = beginning.notes;
     super::archive::begin(&running.hub, &running.record(), running.about.started);
@@ -168,6 +170,10 @@ struct RunningCall {
     guard: Release,
     /// Whether a leg command has been given already.
     placed: bool,
+    /// The codec that the leg is sent, once there is one.
+    codec: Option<Codec>,
+    /// What plays, or played last.
+    playing: Vec<Arc<Clip>>,
 }
 
 impl RunningCall {
@@ -365,7 +371,23 @@ impl RunningCall {
         }
     }
 
+    /// Sees to it that what plays is encoded for the codec in use, off the media thread and off this task. Until it is,
+    /// the media thread encodes live.
+    fn encode_ahead(&mut self, command: &MediaCommand) {
+        match command {
+            MediaCommand::Connect { media, .. } => self.codec = Some(media.codec),
+            MediaCommand::Play { clips, .. } => self.playing.clone_from(clips),
+            _ => return,
+        }
+        let Some(codec) = self.codec else { return };
+        let missing: Vec<_> = self.playing.iter().filter(|clip| clip.ready(codec).is_none()).cloned().collect();
+        if !missing.is_empty() {
+            tokio::task::spawn_blocking(move || missing.iter().for_each(|clip| drop(clip.encoded(codec).clone())));
+        }
+    }
+
     fn media(&mut self, command: MediaCommand) {
+        self.encode_ahead(&command);
         let leg = command.leg();
         let failed = match &command {
             MediaCommand::Open { .. } => {
@@ -385,10 +407,10 @@ impl RunningCall {
 
     fn load(&self, load: LoadId, sources: Vec<String>) {
         let hub = Arc::clone(&self.hub);
-        let id = self.about.id.clone();
+        let (id, codec) = (self.about.id.clone(), self.codec);
         tokio::spawn(
             async move {
-                let result = super::prompts::load_all(&hub.prompts, &sources).await;
+                let result = super::prompts::load_all(&hub.prompts, &sources, codec).await;
                 hub.calls.tell(&hub, &id, CallMessage::Loaded(load, result));
             }
             .in_current_span(),

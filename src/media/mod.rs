@@ -1,12 +1,15 @@
-//! Media: what a leg sends and hears, in 20 ms frames of 8 kHz audio. This page holds the words that call control,
+//! Media: what a leg sends and hears, in 20 ms frames. This page holds the words that call control,
 //! the engine and the media threads share; the work is in [`stream`] (pure) and [`worker`] (threads and sockets).
 //!
-//! What it leaves to others: SDP (`sip::sdp`), decoding and resampling of prompt files (`prompt`), and making one
+//! What it leaves to others: SDP (`sip::sdp`), decoding prompt files (`prompt`), and making one
 //! press of several reports of it (`dtmf::arbiter`, in call control).
 //!
 //! # What a stream promises
 //! - Once connected, and while the direction lets us send, exactly one RTP packet leaves in each 20 ms frame:
-//!   tones where tones are being sent, else the prompt, else silence.
+//!   tones where tones are being sent, else the prompt, else silence. In Opus, too: silence is a packet of 8 bytes
+//!   (3.2 kbit/s) instead of a pause (DTX), so that NAT bindings stay, the peer's timeouts do not run, and loss can be
+//!   told from silence. Peers' own pauses are understood.
+//! - What is played has been encoded by others, once for all its listeners; here it is copied ([`clip`], [`player`]).
 //! - A prompt *pauses* while tones are sent and goes on where it stopped; it runs on, unheard, during a hold,
 //!   so that no operation waits for the end of a hold.
 //! - Late frames are skipped and counted, never sent in a burst; timestamps follow the clock, so the peer sees a gap.
@@ -15,6 +18,7 @@ pub mod clip;
 pub mod codec;
 pub mod conceal;
 pub mod player;
+pub mod resample;
 pub mod source;
 pub mod stream;
 pub mod worker;

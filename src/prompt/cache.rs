@@ -8,8 +8,12 @@ use std::time::Duration;
 
 use crate::media::Clip;
 
-/// Bytes that a clip may come to: two a sample, and one for each of the two encodings it keeps once they are used.
-const BYTES_A_SAMPLE: usize = 4;
+/// Bytes of a clip's sample.
+const BYTES_A_SAMPLE: usize = 2;
+
+/// Bytes counted for what a clip keeps of its encodings, for each 1/8000 s: two of the one-byte codecs. Opus takes half
+/// a byte more, L16 four; so where calls use all five codecs, the cache comes to two and a half times its bound at most.
+const BYTES_A_UNIT: usize = 2;
 
 /// Counted for an entry besides its samples, so that endless empty clips are bounded too.
 const BYTES_AN_ENTRY: usize = 512;
@@ -58,7 +62,9 @@ impl<K: Clone + Eq + Hash> Cache<K> {
     /// Keeps a clip; others leave until it fits. One that is bigger than the whole cache is not kept.
     pub fn put(&mut self, key: K, clip: Arc<Clip>, now: Duration) {
         self.remove(&key);
-        let bytes = clip.samples().len().saturating_mul(BYTES_A_SAMPLE).saturating_add(BYTES_AN_ENTRY);
+        let bytes = (clip.samples().len() * BYTES_A_SAMPLE)
+            .saturating_add(clip.units() * BYTES_A_UNIT)
+            .saturating_add(BYTES_AN_ENTRY);
         if bytes > self.most_bytes || self.most_age.is_zero() {
             return;
         }
@@ -104,7 +110,7 @@ mod tests {
     }
 
     fn size(samples: usize) -> usize {
-        samples * BYTES_A_SAMPLE + BYTES_AN_ENTRY
+        samples * (BYTES_A_SAMPLE + BYTES_A_UNIT) + BYTES_AN_ENTRY
     }
 
     #[test]

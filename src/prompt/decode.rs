@@ -1,4 +1,4 @@
-//! Audio files to samples: symphonia finds the format and decodes it, channels are averaged to mono, `resample` brings
+//! Audio files to samples: symphonia finds the format and decodes it, channels are averaged to mono, `media::resample` brings
 //! them to 8 kHz on the way. Input is hostile until decoded: every step is bounded, and a panic of a decoder is an
 //! error like another. CPU-bound: callers run it on a blocking thread.
 
@@ -17,9 +17,10 @@ use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 
-use super::resample::ToTelephone;
 use super::{CLIP_RATE, PromptError};
 use crate::media::Clip;
+use crate::media::clip::CLIP_RATES;
+use crate::media::resample::Resampler;
 
 /// The most channels a file may have.
 const MAX_CHANNELS: usize = 8;
@@ -35,6 +36,10 @@ const MAX_STREAMS: usize = 1_000;
 
 /// The most bytes of one tag and of one picture that are kept while reading past them.
 const MAX_TAG_BYTES: usize = 64 * 1024;
+
+/// The most samples that a prompt is kept in (29 MB): five minutes at 48 kHz, half an hour at 8 kHz. A longer one is
+/// kept at the next lower rate.
+const MAX_SAMPLES: u64 = 30 * 60 * CLIP_RATE as u64;
 
 /// Bounds on one prompt.
 #[derive(Clone, Debug)]
@@ -99,10 +104,35 @@ pub fn decode(place: &str, audio: Bytes, limits: &Limits) -> Result<(Clip, Forma
     if audio.is_empty() {
         return Err(PromptError::BadFormat { place: place.to_owned(), problem: "it is empty".to_owned() });
     }
-    let mut samples = Vec::new();
-    let mut gather = |more: &[i16]| samples.extend_from_slice(more);
-    let format = decode_bounded(place, Box::new(Cursor::new(audio)), limits.max_duration, &mut gather)?;
-    Ok((Clip::new(samples), format))
+    let mut best = 48_000;
+    loop {
+        let mut samples = Vec::new();
+        let mut gather = |more: &[i16]| samples.extend_from_slice(more);
+        let bounds = Bounds { best, most: limits.max_duration, most_samples: MAX_SAMPLES };
+        match decode_bounded(place, Box::new(Cursor::new(audio.clone())), &bounds, &mut gather)? {
+            Decoded::Whole(format, rate) => return Ok((Clip::at_rate(samples, rate), format)),
+            Decoded::TooFine(rate) => {
+                // Ends: each turn has a lower one, and the lowest has no such bound.
+                best = CLIP_RATES.into_iter().rev().find(|lower| *lower < rate).unwrap_or(CLIP_RATE);
+            }
+        }
+    }
+}
+
+/// What is decoded to, and how much of it at most.
+struct Bounds {
+    /// The highest sample rate; a file of a lower one gets the next of [`CLIP_RATES`] that holds all of it.
+    best: u32,
+    most: Duration,
+    /// At rates above [`CLIP_RATE`].
+    most_samples: u64,
+}
+
+enum Decoded {
+    /// All of it, at this rate.
+    Whole(Format, u32),
+    /// It has more samples at this rate than are kept.
+    TooFine(u32),
 }
 
 /// Decodes a file of any size and length, piece by piece: `sink` gets its samples at [`CLIP_RATE`] as they come, and no
@@ -112,20 +142,25 @@ pub fn decode_file(place: &str, file: File, sink: &mut dyn FnMut(&[i16])) -> Res
     if file.metadata().is_ok_and(|about| about.is_file() && about.len() == 0) {
         return Err(PromptError::BadFormat { place: place.to_owned(), problem: "it is empty".to_owned() });
     }
-    decode_bounded(place, Box::new(file), Duration::MAX, sink)
+    let bounds = Bounds { best: CLIP_RATE, most: Duration::MAX, most_samples: u64::MAX };
+    match decode_bounded(place, Box::new(file), &bounds, sink)? {
+        Decoded::Whole(format, _) => Ok(format),
+        Decoded::TooFine(_) => Err(PromptError::TooLong { place: place.to_owned(), seconds: u64::MAX }),
+    }
 }
 
 fn decode_bounded(
     place: &str,
     audio: Box<dyn MediaSource>,
-    most: Duration,
+    bounds: &Bounds,
     sink: &mut dyn FnMut(&[i16]),
-) -> Result<Format, PromptError> {
-    // A cast from float saturates.
-    let most_samples = (most.as_secs_f64() * f64::from(CLIP_RATE)) as u64;
-    match catch_unwind(AssertUnwindSafe(|| decode_all(audio, most_samples, sink))) {
-        Ok(Ok(format)) => Ok(format),
-        Ok(Err(Problem::TooLong)) => Err(PromptError::TooLong { place: place.to_owned(), seconds: most.as_secs() }),
+) -> Result<Decoded, PromptError> {
+    match catch_unwind(AssertUnwindSafe(|| decode_all(audio, bounds, sink))) {
+        Ok(Ok((format, rate))) => Ok(Decoded::Whole(format, rate)),
+        Ok(Err(Problem::TooFine(rate))) => Ok(Decoded::TooFine(rate)),
+        Ok(Err(Problem::TooLong)) => {
+            Err(PromptError::TooLong { place: place.to_owned(), seconds: bounds.most.as_secs() })
+        }
         Ok(Err(Problem::Bad(problem))) => Err(PromptError::BadFormat { place: place.to_owned(), problem }),
         Err(_) => Err(PromptError::BadFormat { place: place.to_owned(), problem: "it is damaged".to_owned() }),
     }
@@ -134,6 +169,7 @@ fn decode_bounded(
 enum Problem {
     Bad(String),
     TooLong,
+    TooFine(u32),
 }
 
 impl Problem {
@@ -142,7 +178,11 @@ impl Problem {
     }
 }
 
-fn decode_all(audio: Box<dyn MediaSource>, most_samples: u64, sink: &mut dyn FnMut(&[i16])) -> Result<Format, Problem> {
+fn decode_all(
+    audio: Box<dyn MediaSource>,
+    bounds: &Bounds,
+    sink: &mut dyn FnMut(&[i16]),
+) -> Result<(Format, u32), Problem> {
     let stream = MediaSourceStream::new(audio, MediaSourceStreamOptions::default());
     let bounded = MetadataOptions::default()
         .limit_tag_bytes(Limit::Maximum(MAX_TAG_BYTES))
@@ -154,13 +194,13 @@ fn decode_all(audio: Box<dyn MediaSource>, most_samples: u64, sink: &mut dyn FnM
             e => Problem::bad(e),
         })?;
     let format = Format::of(file.format_info().short_name);
-    let mut gathered = Gathered { sink, given: 0, current: None, most_samples };
+    let mut gathered = Gathered { sink, given: 0, current: None, bounds, rate: None };
     for _ in 0..MAX_STREAMS {
         if !decode_stream(file.as_mut(), &mut gathered)? {
             break;
         }
     }
-    gathered.finish().map(|()| format)
+    gathered.finish().map(|rate| (format, rate))
 }
 
 /// Decodes to the end of the file (`false`), or to where an Ogg file goes on with another stream (`true`).
@@ -252,34 +292,55 @@ struct Gathered<'a> {
     /// Samples given to the sink.
     given: u64,
     current: Option<Running>,
-    most_samples: u64,
+    bounds: &'a Bounds,
+    /// What comes out, in Hz: chosen by what the file begins with.
+    rate: Option<u32>,
 }
 
 struct Running {
-    resampler: ToTelephone,
+    resampler: Resampler,
     /// Samples given to the sink when it began.
     before: u64,
     taken: u64,
 }
 
 impl Gathered<'_> {
+    /// The rate that comes out of a file that begins with `rate`.
+    fn rate_for(&mut self, rate: u32) -> u32 {
+        let best = self.bounds.best;
+        *self.rate.get_or_insert_with(|| CLIP_RATES.into_iter().find(|known| rate <= *known).unwrap_or(best).min(best))
+    }
+
+    /// Is there room for so many samples in all?
+    fn check(&self, samples: u64) -> Result<(), Problem> {
+        let rate = self.rate.unwrap_or(CLIP_RATE);
+        if samples as f64 / f64::from(rate) > self.bounds.most.as_secs_f64() {
+            return Err(Problem::TooLong);
+        }
+        if rate > CLIP_RATE && samples > self.bounds.most_samples {
+            return Err(Problem::TooFine(rate));
+        }
+        Ok(())
+    }
+
     /// Samples of any rate.
     fn push(&mut self, rate: u32, mono: &[f32]) -> Result<(), Problem> {
         if self.current.as_ref().is_some_and(|running| running.resampler.rate() != rate) {
             self.flush()?;
         }
+        let to = self.rate_for(rate);
         let running = match &mut self.current {
             Some(running) => running,
             none => none.insert(Running {
-                resampler: ToTelephone::new(rate).map_err(Problem::bad)?,
+                resampler: Resampler::new(rate, to).map_err(Problem::bad)?,
                 before: self.given,
                 taken: 0,
             }),
         };
         running.taken += mono.len() as u64;
-        if running.before + running.taken * u64::from(CLIP_RATE) / u64::from(rate.max(1)) > self.most_samples {
-            return Err(Problem::TooLong);
-        }
+        let length = running.before + running.taken * u64::from(to) / u64::from(rate.max(1));
+        self.check(length)?;
+        let Some(running) = &mut self.current else { return Ok(()) };
         running.resampler.push(mono).map_err(Problem::bad)?;
         let (sink, given) = (&mut self.sink, &mut self.given);
         running.resampler.take(&mut |ready| {
@@ -291,11 +352,14 @@ impl Gathered<'_> {
 
     /// Samples that are as they should be ([`is_telephone`]), as bytes.
     fn push_telephone(&mut self, bytes: &[u8]) -> Result<(), Problem> {
-        self.flush()?;
         let (samples, _) = bytes.as_chunks();
-        if self.given + samples.len() as u64 > self.most_samples {
-            return Err(Problem::TooLong);
+        if self.rate_for(CLIP_RATE) != CLIP_RATE {
+            // A chained stream in a file that began at a higher rate.
+            let wide: Vec<f32> = samples.iter().map(|bytes| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0).collect();
+            return self.push(CLIP_RATE, &wide);
         }
+        self.flush()?;
+        self.check(self.given + samples.len() as u64)?;
         let mut piece = [0; 1024];
         for samples in samples.chunks(piece.len()) {
             for (to, bytes) in piece.iter_mut().zip(samples) {
@@ -319,12 +383,12 @@ impl Gathered<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(), Problem> {
+    fn finish(mut self) -> Result<u32, Problem> {
         self.flush()?;
         if self.given == 0 {
             return Err(Problem::bad("there is no audio in it"));
         }
-        Ok(())
+        Ok(self.rate.unwrap_or(CLIP_RATE))
     }
 }
 

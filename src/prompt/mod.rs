@@ -7,7 +7,6 @@ mod cache;
 pub mod decode;
 pub mod fetch;
 pub mod library;
-pub mod resample;
 mod shipped;
 mod source;
 
@@ -30,7 +29,7 @@ use self::fetch::Fetcher;
 use self::library::Library;
 use crate::media::Clip;
 
-/// The sample rate of a [`Clip`], in Hz.
+/// The sample rate of telephone audio in Hz: what a [`Clip`] is measured in.
 pub const CLIP_RATE: u32 = 8000;
 
 /// Settings of the prompts.
@@ -342,7 +341,7 @@ impl Prompts {
         let stored = name.clone();
         let info = self
             .blocking(name, move |shared| {
-                shared.library.put(&stored, &audio, clip_and_format.1, clip_and_format.0.samples().len())
+                shared.library.put(&stored, &audio, clip_and_format.1, clip_and_format.0.units())
             })
             .await;
         self.forget(name);

@@ -7,6 +7,7 @@
 pub mod g711;
 pub mod g722;
 mod l16;
+pub mod live;
 pub mod opus;
 #[cfg(test)]
 mod tests;
@@ -214,17 +215,19 @@ impl Encoder {
 
 /// Writes a frame of 20 ms of silence into the start of `out`; gives the number of bytes (0: `out` is too short).
 pub fn silence(codec: Codec, out: &mut [u8]) -> usize {
-    let (pattern, length): (&[u8], usize) = match codec {
-        Codec::Pcmu => (&[0xFF], 160),
-        Codec::Pcma => (&[0xD5], 160),
+    let (byte, length) = match codec {
+        Codec::Pcmu => (0xFF, 160),
+        Codec::Pcma => (0xD5, 160),
         // Both bands at their smallest step up, which is none once the steps have shrunk.
-        Codec::G722 => (&[0xFD], 160),
-        Codec::L16 => (&[0], 640),
-        Codec::Opus => (&opus::SILENCE, opus::SILENCE.len()),
+        Codec::G722 => (0xFD, 160),
+        Codec::L16 => (0, 640),
+        Codec::Opus => {
+            let Some(out) = out.first_chunk_mut() else { return 0 };
+            *out = opus::SILENCE;
+            return out.len();
+        }
     };
     let Some(out) = out.get_mut(..length) else { return 0 };
-    for (byte, &value) in out.iter_mut().zip(pattern.iter().cycle()) {
-        *byte = value;
-    }
+    out.fill(byte);
     length
 }

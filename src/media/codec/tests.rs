@@ -219,3 +219,60 @@ fn libopus_packets_are_decoded_as_libopus_does() {
     let [fec, concealed] = errors.map(|error| 10.0 * (energy / error).log10());
     assert!(fec > concealed + 3.0 && fec > 6.0, "FEC {fec:.1} dB, concealment {concealed:.1} dB");
 }
+
+/// At 16 kHz, so that delays of half a sample can be matched.
+fn wide(codec: Codec, samples: &[i16]) -> Vec<i16> {
+    let mut resampler = crate::media::resample::Resampler::new(codec.sample_rate(), 16_000).unwrap();
+    resampler.push_pcm(samples).unwrap();
+    resampler.finish().unwrap()
+}
+
+#[test]
+fn between_any_two_codecs_a_voice_gets_through() {
+    // What must be left of it, in dB: what the worse of both leaves.
+    let worth = |codec| match codec {
+        Codec::Pcmu | Codec::Pcma => 28.0,
+        Codec::G722 => 18.0,
+        Codec::L16 => 30.0,
+        Codec::Opus => 4.0,
+    };
+    for from in Codec::ALL {
+        let said = voice(from.sample_rate(), 1.5);
+        let packets = encode(&mut Encoder::new(from), &said);
+        for to in Codec::ALL {
+            let mut decoder = Decoder::new(from);
+            let mut bridge = live::LiveEncoder::new(from.sample_rate(), to);
+            let mut far = Decoder::new(to);
+            let (mut pcm, mut out) = ([0; MAX_PACKET_SAMPLES], [0; MAX_FRAME_BYTES]);
+            let mut heard = Vec::new();
+            for packet in &packets {
+                let count = decoder.decode(packet, &mut pcm).unwrap();
+                let length = bridge.encode(&pcm[..count], &mut out).unwrap();
+                let count = far.decode(&out[..length], &mut pcm).unwrap();
+                heard.extend_from_slice(&pcm[..count]);
+            }
+            let snr = likeness(&wide(from, &said[..said.len() * 9 / 10]), &wide(to, &heard), 700);
+            let least = f64::min(worth(from), worth(to)) - 3.0;
+            assert!(snr > least, "{from:?} to {to:?}: {snr:.1} dB");
+        }
+    }
+}
+
+#[test]
+fn frames_allocate_nothing() {
+    for codec in Codec::ALL {
+        let mut encoder = Encoder::new(codec);
+        let mut decoder = Decoder::new(codec);
+        let said = voice(codec.sample_rate(), 1.0);
+        let (mut out, mut pcm) = ([0; MAX_FRAME_BYTES], [0; MAX_PACKET_SAMPLES]);
+        let counted = allocation_counter::measure(|| {
+            for frame in said.chunks_exact(encoder.frame_samples()) {
+                let length = encoder.encode(frame, &mut out).unwrap();
+                decoder.decode(&out[..length], &mut pcm).unwrap();
+                decoder.recover(&out[..length], &mut pcm[..320]);
+                decoder.conceal(&mut pcm[..320]);
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{codec:?}");
+    }
+}

@@ -12,10 +12,10 @@ fn decoded(audio: Vec<u8>) -> Result<(Clip, Format), PromptError> {
 }
 
 /// The power of a tone at `hz` in dBFS (a sine of full scale is 0), and of all there is.
-fn power(samples: &[i16], hz: f64) -> (f64, f64) {
+fn power(samples: &[i16], hz: f64, rate: u32) -> (f64, f64) {
     let (mut i, mut q, mut all) = (0.0, 0.0, 0.0);
     for (n, &s) in samples.iter().enumerate() {
-        let (s, angle) = (f64::from(s) / 32768.0, std::f64::consts::TAU * hz * n as f64 / 8000.0);
+        let (s, angle) = (f64::from(s) / 32768.0, std::f64::consts::TAU * hz * n as f64 / f64::from(rate));
         i += s * angle.sin();
         q += s * angle.cos();
         all += s * s;
@@ -54,9 +54,18 @@ fn every_format_decodes_to_its_tone() {
         assert_eq!(Format::guess(&audio).content_type, content_type, "{name}");
         let (clip, format) = decoded(audio).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(format.content_type, content_type, "{name}");
-        let samples = clip.samples();
-        assert!(samples.len().abs_diff(4000) <= slack, "{name}: {} samples", samples.len());
-        let (tone, all) = power(&samples[1200..3600], 1000.0);
+        let (samples, rate) = (clip.samples(), clip.rate_hz());
+        // The best rate that it has, or the next above.
+        let wanted = match name.split_once(".").unwrap().0.rsplit('-').next().unwrap() {
+            "16k" => 16_000,
+            "22k" => 24_000,
+            "44k" | "48k" => 48_000,
+            _ => 8_000,
+        };
+        assert_eq!(rate, wanted, "{name}");
+        assert!(clip.units().abs_diff(4000) <= slack, "{name}: {} units", clip.units());
+        let scale = rate as usize / 8_000;
+        let (tone, all) = power(&samples[1200 * scale..3600 * scale], 1000.0, rate);
         assert!((tone - -6.02).abs() < 0.5, "{name}: the tone is at {tone:.2} dB");
         // What is not the tone: quantisation of 8 bits at worst.
         assert!(all - tone < 0.02, "{name}: tone {tone:.2} dB of {all:.2} dB");
@@ -66,8 +75,8 @@ fn every_format_decodes_to_its_tone() {
 #[test]
 fn one_silent_channel_halves_the_level() {
     let (clip, _) = decoded(data("left-44k.wav")).unwrap();
-    assert!(clip.samples().len().abs_diff(1200) <= 1);
-    let (tone, _) = power(&clip.samples()[200..1000], 1000.0);
+    assert!(clip.units().abs_diff(1200) <= 1);
+    let (tone, _) = power(&clip.samples()[1_200..6_000], 1000.0, clip.rate_hz());
     assert!((tone - -9.03).abs() < 0.3, "{tone}");
 }
 
@@ -148,7 +157,7 @@ fn a_file_that_was_cut_off_plays_as_far_as_it_goes() {
     let mut file = data("pcm-s16-16k.wav");
     file.truncate(8044);
     let (clip, _) = decoded(file).unwrap();
-    assert!(clip.samples().len().abs_diff(2000) < 10, "{}", clip.samples().len());
+    assert!(clip.units().abs_diff(2000) < 10, "{}", clip.units());
 }
 
 #[test]
@@ -191,7 +200,7 @@ fn damaged_files_neither_panic_nor_hang() {
                 seal_pages(&mut audio);
             }
             match decode("fuzz", audio.into(), &limits) {
-                Ok((clip, _)) => assert!(clip.samples().len() <= 16_000),
+                Ok((clip, _)) => assert!(clip.units() <= 16_000),
                 Err(e) => {
                     assert_eq!(e.sub_code(), 8535);
                     refused += 1;
@@ -219,4 +228,21 @@ fn seal_pages(audio: &mut [u8]) {
         });
         page[22..26].copy_from_slice(&checksum.to_le_bytes());
     }
+}
+
+#[test]
+fn a_long_prompt_is_kept_at_a_lower_rate() {
+    let audio: Bytes = data("mono-48k.flac").into();
+    let mut given = 0;
+    for (best, wanted) in [(48_000, None), (24_000, None), (16_000, Some(16_000)), (8_000, Some(8_000))] {
+        let bounds = Bounds { best, most: Duration::from_secs(60), most_samples: 10_000 };
+        let decoded =
+            decode_bounded("x", Box::new(Cursor::new(audio.clone())), &bounds, &mut |more| given += more.len())
+                .unwrap();
+        match decoded {
+            Decoded::Whole(_, rate) => assert_eq!(Some(rate), wanted),
+            Decoded::TooFine(rate) => assert_eq!((rate, wanted), (best, None)),
+        }
+    }
+    assert!(given > 0);
 }

@@ -1,10 +1,8 @@
-//! Any sample rate to the 8 kHz of telephony: a windowed-sinc low-pass below 4 kHz and decimation, by FFT (rubato),
-//! fed piece by piece so that a long prompt in a high rate is never held whole. Mono in, mono out.
+//! From one sample rate to another: a windowed-sinc low-pass below half of the lower one, by FFT (rubato), fed piece by
+//! piece so that a long prompt in a high rate is never held whole. Mono in, mono out.
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Fft, FixedSync, Indexing, Resampler};
-
-use super::CLIP_RATE;
+use rubato::{Fft, FixedSync, Indexing, Resampler as _};
 
 /// The lowest sample rate that is read, in Hz.
 pub const MIN_RATE: u32 = 1_000;
@@ -18,10 +16,11 @@ const FILTER: usize = 512;
 /// The loudest a sample may be before it is filtered: float files may go beyond full scale, for a while.
 const LOUDEST: f32 = 8.0;
 
-/// Turns mono samples of one rate, full scale ±1.0, into 16-bit samples at 8 kHz.
-pub struct ToTelephone {
+/// Turns mono samples of one rate, full scale ±1.0, into 16-bit samples of another.
+pub struct Resampler {
     rate: u32,
-    /// None at 8 kHz: samples pass unchanged.
+    to: u32,
+    /// None where the rates are equal: samples pass unchanged.
     fft: Option<Engine>,
     out: Vec<i16>,
     /// Samples that were taken out already.
@@ -47,37 +46,60 @@ pub struct ResampleError {
     problem: String,
 }
 
-impl ToTelephone {
-    /// For samples at `rate` Hz: [`MIN_RATE`] to [`MAX_RATE`].
-    pub fn new(rate: u32) -> Result<Self, ResampleError> {
+impl Resampler {
+    /// For recordings, from `rate` to `to` Hz, both [`MIN_RATE`] to [`MAX_RATE`]: the best filter, whose delay is taken
+    /// away.
+    pub fn new(rate: u32, to: u32) -> Result<Self, ResampleError> {
+        Resampler::make(rate, to, (FILTER * rate as usize).div_ceil(to.max(1) as usize), FixedSync::Input)
+    }
+
+    /// For live audio, from `rate` to `to` Hz, multiples of 50: each 20 ms that are pushed give 20 ms at once, 10 ms
+    /// late. Allocates nothing once it is made.
+    pub fn live(rate: u32, to: u32) -> Result<Self, ResampleError> {
+        let mut made = Resampler::make(rate, to, rate as usize / 50, FixedSync::Both)?;
+        made.out.reserve(to as usize / 50);
+        if let Some(engine) = &mut made.fft {
+            engine.waiting.reserve(rate as usize / 50);
+            engine.delay = 0;
+        }
+        Ok(made)
+    }
+
+    fn make(rate: u32, to: u32, block: usize, fixed: FixedSync) -> Result<Self, ResampleError> {
         let fail = |problem: String| ResampleError { rate, problem };
-        if !(MIN_RATE..=MAX_RATE).contains(&rate) {
+        if !(MIN_RATE..=MAX_RATE).contains(&rate) || !(MIN_RATE..=MAX_RATE).contains(&to) {
             return Err(fail(format!("{MIN_RATE} to {MAX_RATE} Hz can")));
         }
-        let fft = if rate == CLIP_RATE {
+        let fft = if rate == to {
             None
         } else {
-            let (from, to) = (rate as usize, CLIP_RATE as usize);
-            let fft = Fft::new_custom(
-                from,
-                to,
-                (FILTER * from).div_ceil(to),
-                1,
-                1,
-                rubato::WindowFunction::BlackmanHarris2,
-                FixedSync::Input,
-            )
-            .map_err(|e| fail(e.to_string()))?;
+            let window = rubato::WindowFunction::BlackmanHarris2;
+            let fft = Fft::new_custom(rate as usize, to as usize, block, 1, 1, window, fixed)
+                .map_err(|e| fail(e.to_string()))?;
             let delay = fft.output_delay();
             let block = vec![0.0; fft.output_frames_max()];
             Some(Engine { fft, waiting: Vec::new(), block, delay, taken: 0 })
         };
-        Ok(ToTelephone { rate, fft, out: Vec::new(), taken_out: 0 })
+        Ok(Resampler { rate, to, fft, out: Vec::new(), taken_out: 0 })
     }
 
     /// The rate it takes, in Hz.
     pub fn rate(&self) -> u32 {
         self.rate
+    }
+
+    /// Takes more samples of 16 bits.
+    pub fn push_pcm(&mut self, samples: &[i16]) -> Result<(), ResampleError> {
+        if self.fft.is_none() {
+            self.out.extend_from_slice(samples);
+            return Ok(());
+        }
+        let mut piece = [0.0; 960];
+        for samples in samples.chunks(piece.len()) {
+            piece.iter_mut().zip(samples).for_each(|(to, from)| *to = f32::from(*from) / 32_768.0);
+            self.push(piece.get(..samples.len()).unwrap_or_default())?;
+        }
+        Ok(())
     }
 
     /// Takes more samples.
@@ -112,7 +134,7 @@ impl ToTelephone {
     /// The rest: together with what was taken out as long as what came in, to the sample.
     pub fn finish(mut self) -> Result<Vec<i16>, ResampleError> {
         let Some(engine) = &mut self.fft else { return Ok(self.out) };
-        let length = (engine.taken * u64::from(CLIP_RATE)).div_ceil(u64::from(self.rate)) as usize;
+        let length = (engine.taken * u64::from(self.to)).div_ceil(u64::from(self.rate)) as usize;
         let length = length.saturating_sub(self.taken_out);
         let mut partial = engine.waiting.len();
         // The last samples, then silence until the filter has given them all back.
@@ -166,7 +188,7 @@ mod tests {
     }
 
     fn resample(rate: u32, samples: &[f32], piece: usize) -> Vec<i16> {
-        let mut to = ToTelephone::new(rate).unwrap();
+        let mut to = Resampler::new(rate, 8000).unwrap();
         for piece in samples.chunks(piece) {
             to.push(piece).unwrap();
         }
@@ -237,7 +259,7 @@ mod tests {
     fn taken_out_on_the_way_is_the_same() {
         for rate in [8000, 11025, 48000] {
             let samples = tone(rate, 440.0, 1.0, 0.3);
-            let mut to = ToTelephone::new(rate).unwrap();
+            let mut to = Resampler::new(rate, 8000).unwrap();
             let mut out = Vec::new();
             for piece in samples.chunks(999) {
                 to.push(piece).unwrap();
@@ -264,11 +286,48 @@ mod tests {
     #[test]
     fn odd_rates_are_refused_or_work() {
         for rate in [0, 1, 999, 384_001, u32::MAX] {
-            assert!(ToTelephone::new(rate).is_err());
+            assert!(Resampler::new(rate, 8000).is_err());
         }
         for rate in [1000, 383_999, 384_000, 44_101] {
             let out = resample(rate, &tone(rate, 300.0, 0.5, 0.5), 5000);
             assert!(out.len().abs_diff(4000) <= 8, "{rate}: {}", out.len());
         }
+    }
+
+    #[test]
+    fn live_frames_come_out_whole_ten_milliseconds_late() {
+        for (from, to) in [(8000, 16000), (16000, 8000), (48000, 16000), (48000, 8000), (24000, 16000), (24000, 8000)] {
+            let mut live = Resampler::live(from, to).unwrap();
+            let sound = tone(from, 1000.0, 1.0, 0.5);
+            let mut out = Vec::new();
+            for frame in sound.chunks(from as usize / 50) {
+                live.push(frame).unwrap();
+                let before = out.len();
+                live.take(&mut |ready| out.extend_from_slice(ready));
+                assert_eq!(out.len() - before, to as usize / 50);
+            }
+            let wanted = tone(to, 1000.0, 1.0, 0.5);
+            let late = to as usize / 100;
+            let error: Vec<i16> = out[4 * late..]
+                .iter()
+                .zip(&wanted[3 * late..])
+                .map(|(got, want)| (f32::from(*got) - want * 32_768.0) as i16)
+                .collect();
+            let db = rms_db(&error) - rms_db_of(0.5);
+            assert!(db < -40.0, "{from} to {to}: error at {db:.1} dB");
+        }
+    }
+
+    #[test]
+    fn live_resampling_allocates_nothing() {
+        let mut live = Resampler::live(48000, 16000).unwrap();
+        let (frame, mut sum) = ([1000; 960], 0);
+        let counted = allocation_counter::measure(|| {
+            for _ in 0..50 {
+                live.push_pcm(&frame).unwrap();
+                live.take(&mut |ready| sum += ready.len());
+            }
+        });
+        assert_eq!((counted.count_total, sum), (0, 50 * 320));
     }
 }
