@@ -29,6 +29,8 @@ pub const SETTLING: Duration = Duration::from_secs(3);
 /// Silence of the locked source after which another may take over; also how long a source that the peer signalled
 /// itself away from is not locked again.
 pub const RELOCK_AFTER: Duration = Duration::from_secs(2);
+/// A source that is silent this long is no longer settled: well before anyone else could be let in.
+const UNSETTLED_AFTER: Duration = Duration::from_millis(500);
 /// A candidate that is silent this long gives its place to another.
 const CANDIDATE_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -116,6 +118,13 @@ impl SourceRules {
     /// Who is listened to.
     pub fn source(&self) -> Option<SocketAddr> {
         self.lock.map(|lock| lock.source)
+    }
+
+    /// The source, where it is the signalled address and is being heard: while this lasts, nobody else can become it
+    /// (rules 3 to 5), so that a socket may be closed to others meanwhile.
+    pub fn settled(&self, now: Time) -> Option<SocketAddr> {
+        let settled = |lock: &Lock| lock.rank == Rank::Signalled && now.since(lock.heard) < UNSETTLED_AFTER;
+        self.lock.filter(settled).map(|lock| lock.source)
     }
 
     /// Where to send: to the source, else to where the peer said. None: the peer named no place.
@@ -291,6 +300,23 @@ mod tests {
         }
         assert_eq!(bench.packet(SAME_HOST), Judgement::Stranger);
         assert!(matches!(bench.packet(SIGNALLED), Judgement::Locked { .. }));
+    }
+
+    #[test]
+    fn only_the_signalled_address_settles_and_only_while_it_is_heard() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.rules.settled(bench.now), None);
+        for _ in 0..3 {
+            bench.packet(NAT);
+        }
+        assert_eq!(bench.rules.settled(bench.now), None, "its own address may still come");
+        bench.packet(SIGNALLED);
+        let soon = bench.now + UNSETTLED_AFTER - Duration::from_millis(1);
+        assert_eq!(bench.rules.settled(soon), Some(SIGNALLED.parse().unwrap()));
+        assert_eq!(bench.rules.settled(bench.now + UNSETTLED_AFTER), None);
+        bench.packet(SIGNALLED);
+        bench.rules.renegotiate(SAME_HOST.parse().unwrap(), bench.now);
+        assert_eq!(bench.rules.settled(bench.now), None);
     }
 
     #[test]

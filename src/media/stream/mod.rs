@@ -286,6 +286,11 @@ impl Stream {
         (self.statistics.strangers, self.statistics.malformed)
     }
 
+    /// The source, while nobody else can become it: see [`SourceRules::settled`].
+    pub fn settled_source(&self, now: Time) -> Option<SocketAddr> {
+        self.rules.settled(now)
+    }
+
     /// The next thing to tell.
     pub fn poll_event(&mut self) -> Option<MediaEvent> {
         self.events.pop_front()

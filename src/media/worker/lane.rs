@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ports::Pair;
-use super::sockets::{Buffer, MAX_DATAGRAM, Sender, Tally, Watch, drain_stale, read};
+use super::sockets::{Buffer, Door, MAX_DATAGRAM, Sender, Tally, Watch, drain_stale, read};
 use super::{LaneLoad, Shared};
 use crate::media::stream::{Stream, StreamConfig};
 use crate::media::{FRAME_MS, MediaCommand, MediaEvent, StreamStatistics};
@@ -42,6 +42,7 @@ struct Leg {
     pair: Pair,
     /// Grid millisecond of its next tick; none: not connected, it has no slot.
     due: Option<u64>,
+    door: Door,
     /// Its RTCP socket is not watched: it is read in every tick.
     read_rtcp: bool,
 }
@@ -175,7 +176,7 @@ impl Lane {
                 });
                 let read_rtcp = !self.watch.add(&pair.rtcp, place);
                 if let Some(seat) = self.legs.get_mut(place) {
-                    *seat = Some(Box::new(Leg { id, stream, pair, due: None, read_rtcp }));
+                    *seat = Some(Box::new(Leg { id, stream, door: Door::new(&pair), pair, due: None, read_rtcp }));
                 }
                 self.places.insert(id, place);
                 self.tell(MediaEvent::Opened { leg: id, port });
@@ -199,7 +200,9 @@ impl Lane {
                     drain_stale(&leg.pair, &mut self.buffer);
                 }
                 stream.connect(media, at.now);
+                leg.door.open(&leg.pair.rtp, at.grid);
                 if first {
+                    leg.door.begin(at.grid);
                     self.give_slot(place, at.grid);
                 }
             }
@@ -245,11 +248,12 @@ impl Lane {
             Some(leg)
         });
         let closed = leg.and_then(|leg| {
-            let Leg { mut stream, pair, .. } = *leg;
+            let Leg { mut stream, pair, door, .. } = *leg;
             let mut tally = Tally::default();
             // It may be closed because its work panicked: then its end may, too.
             let closed = catch_unwind(AssertUnwindSafe(|| {
-                let closed = stream.close(at.now, &mut Sender { pair: &pair, tally: &mut tally });
+                let closed =
+                    stream.close(at.now, &mut Sender { pair: &pair, connected: door.connected(), tally: &mut tally });
                 while let Some(event) = stream.poll_event() {
                     (self.shared.events)(event);
                 }
@@ -303,6 +307,8 @@ impl Leg {
             self.stream.receive_rtp(bytes, from, at.now);
         });
         self.count_ignored(before, tally);
+        let strangers = self.stream.ignored().0 > before.0;
+        self.door.mind(&self.pair.rtp, self.stream.settled_source(at.now), strangers, at.grid);
         if self.read_rtcp {
             self.hear_rtcp(at.now, buffer, tally);
         }
@@ -313,7 +319,7 @@ impl Leg {
         tally.skipped_frames += skipped;
         self.due = Some(due + (skipped + 1) * SLOTS);
         let frames = u32::try_from(skipped + 1).unwrap_or(u32::MAX);
-        self.stream.tick(at.now, frames, &mut Sender { pair: &self.pair, tally });
+        self.stream.tick(at.now, frames, &mut Sender { pair: &self.pair, connected: self.door.connected(), tally });
     }
 
     fn hear_rtcp(&mut self, now: Time, buffer: &mut Buffer, tally: &mut Tally) {

@@ -120,13 +120,14 @@ impl Ports {
 fn open_ephemeral(bind: IpAddr) -> Result<Pair, String> {
     let mut last = String::new();
     for _ in 0..MAX_EPHEMERAL {
-        let attempt = bind_one(bind, 0).and_then(|socket| {
-            let port = socket.local_addr()?.port();
-            let other = bind_one(bind, port ^ 1)?;
-            Ok(if port % 2 == 0 { (socket, other, port) } else { (other, socket, port ^ 1) })
+        // Only looked for here and then bound by its number: else the system would take it back when the socket is
+        // connected and disconnected.
+        let attempt = bind_one(bind, 0).and_then(|socket| socket.local_addr()).and_then(|address| {
+            let port = address.port() & !1;
+            bind_pair(bind, port).map(|pair| (pair, port))
         });
         match attempt {
-            Ok((rtp, rtcp, port)) => return Ok(Pair { rtp, rtcp, port, ipv6: bind.is_ipv6(), index: None }),
+            Ok(((rtp, rtcp), port)) => return Ok(Pair { rtp, rtcp, port, ipv6: bind.is_ipv6(), index: None }),
             Err(error) => last = error.to_string(),
         }
     }

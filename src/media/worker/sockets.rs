@@ -1,6 +1,7 @@
 //! A leg's datagrams on their way between its sockets and its stream, and which RTCP sockets have something to read.
 //!
-//! Every RTP socket is read in every tick until it is empty: one packet a frame is the rule there. RTCP comes once in
+//! An RTP socket is connected to its leg's source while nobody else can become it ([`Door`]): the system then finds its
+//! way to the peer once, not for each packet. Every RTP socket is read in every tick until it is empty: one packet a frame is the rule there. RTCP comes once in
 //! seconds, so those sockets are watched together, by one `epoll` call a slot for all legs of a thread; where the
 //! system has none, each is read in each tick. Reading and sending in batches was measured and left out: packets of
 //! one slot belong to as many sockets, and `recvmmsg` on a socket that holds one packet costs more than two reads.
@@ -9,6 +10,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use super::ports::Pair;
+use crate::media::FRAME_MS;
 use crate::media::stream::PacketSink;
 
 /// Longest datagram read; longer ones are cut and then fail their check or lose their tail.
@@ -37,12 +39,18 @@ pub(super) struct Tally {
 /// Sends a stream's packets.
 pub(super) struct Sender<'a> {
     pub pair: &'a Pair,
+    /// Whom the RTP socket is connected to.
+    pub connected: Option<SocketAddr>,
     pub tally: &'a mut Tally,
 }
 
 impl PacketSink for Sender<'_> {
     fn rtp(&mut self, to: SocketAddr, packet: &[u8]) {
-        match send(&self.pair.rtp, self.pair.ipv6, to, packet) {
+        let sent = match self.connected == Some(to) {
+            true => self.pair.rtp.send(packet).is_ok(),
+            false => send(&self.pair.rtp, self.pair.ipv6, to, packet),
+        };
+        match sent {
             true => self.tally.rtp_sent += 1,
             false => self.tally.send_errors += 1,
         }
@@ -52,6 +60,69 @@ impl PacketSink for Sender<'_> {
         match send(&self.pair.rtcp, self.pair.ipv6, to, packet) {
             true => self.tally.rtcp_sent += 1,
             false => self.tally.send_errors += 1,
+        }
+    }
+}
+
+/// Whether an RTP socket hears its source only (it is connected to it) or everybody.
+///
+/// A stranger's packets do not reach a connected socket, so they are not counted. The socket is therefore opened for
+/// one frame in [`SHUT_MS`], and for [`WATCH_MS`] when a stranger was seen: whoever keeps sending is noticed and counted.
+/// Nothing is decided here about who the source is; that is `media::source`'s.
+#[derive(Debug)]
+pub(super) struct Door {
+    connected: Option<SocketAddr>,
+    /// Grid millisecond until which it stays as it is, if its source stays settled.
+    until: u64,
+    possible: bool,
+}
+
+/// A socket is not connected before its stream is so old: at the start, sources are still sorting themselves out.
+const SETTLING_MS: u64 = 2_000;
+/// A connected socket is opened after this long, for a frame.
+const SHUT_MS: u64 = 64 * FRAME_MS;
+/// A socket stays open this long after a stranger's packet.
+const WATCH_MS: u64 = 5_000;
+
+impl Door {
+    /// Open. Connecting also fixes the address that a socket is heard under, so one that is bound to every address is
+    /// never connected: its peer may know it by another than the one that leads back.
+    pub fn new(pair: &Pair) -> Self {
+        let bound = pair.rtp.local_addr().is_ok_and(|address| !address.ip().is_unspecified());
+        Door { connected: None, until: 0, possible: cfg!(target_os = "linux") && bound }
+    }
+
+    /// Whom the socket is connected to.
+    pub fn connected(&self) -> Option<SocketAddr> {
+        self.connected
+    }
+
+    /// The stream begins.
+    pub fn begin(&mut self, grid: u64) {
+        self.until = grid + SETTLING_MS;
+    }
+
+    /// Opens it at once: the source may be another from now on.
+    pub fn open(&mut self, socket: &UdpSocket, grid: u64) {
+        if self.connected.take().is_some() {
+            // It fails only where the socket is not one.
+            let _ = rustix::net::connect_unspec(socket);
+            self.until = grid + FRAME_MS;
+        }
+    }
+
+    /// Once a frame: `settled` is the source that nobody else can become, `strangers` whether one was heard just now.
+    pub fn mind(&mut self, socket: &UdpSocket, settled: Option<SocketAddr>, strangers: bool, grid: u64) {
+        if self.connected.is_some() {
+            if settled != self.connected || grid >= self.until {
+                self.open(socket, grid);
+            }
+        } else if strangers {
+            self.until = grid + WATCH_MS;
+        } else if self.possible && grid >= self.until && settled.is_some() {
+            self.connected = settled.filter(|source| socket.connect(source).is_ok());
+            self.possible = self.connected.is_some();
+            self.until = grid + SHUT_MS;
         }
     }
 }

@@ -10,6 +10,21 @@ use crate::rtp::rtcp;
 use crate::session::{Codec, Direction, EventFormat, LegId, NegotiatedMedia};
 use crate::time::Time;
 
+/// G.711 both ways with a peer on this port.
+fn media(port: u16) -> NegotiatedMedia {
+    NegotiatedMedia {
+        remote_rtp: SocketAddr::from(([127, 0, 0, 1], port)),
+        remote_rtcp: SocketAddr::from(([127, 0, 0, 1], port)),
+        codec: Codec::Pcmu,
+        send_payload_type: 0,
+        receive_payload_types: vec![(0, Codec::Pcmu)],
+        send_telephone_event: Some(EventFormat::narrow(101)),
+        receive_telephone_events: vec![EventFormat::narrow(101)],
+        direction: Direction::SendRecv,
+        ptime_ms: 20,
+    }
+}
+
 /// A leg of the lane and the peer it talks with.
 struct Peer {
     rtp: UdpSocket,
@@ -52,18 +67,7 @@ impl Bench {
             MediaEvent::Opened { port, .. } => Some(port),
             _ => None,
         });
-        let media = NegotiatedMedia {
-            remote_rtp: SocketAddr::from(([127, 0, 0, 1], port)),
-            remote_rtcp: SocketAddr::from(([127, 0, 0, 1], port)),
-            codec: Codec::Pcmu,
-            send_payload_type: 0,
-            receive_payload_types: vec![(0, Codec::Pcmu)],
-            send_telephone_event: Some(EventFormat::narrow(101)),
-            receive_telephone_events: vec![EventFormat::narrow(101)],
-            direction: Direction::SendRecv,
-            ptime_ms: 20,
-        };
-        self.lane.command(MediaCommand::Connect { leg, media });
+        self.lane.command(MediaCommand::Connect { leg, media: media(port) });
         let clips = vec![Arc::clone(clip)];
         self.lane.command(MediaCommand::Play { leg, play: PlayId(leg.0), clips, repeat: true });
         self.peers.push(Peer { rtp, leg: opened.expect("a port"), sequence: 0 });
@@ -227,4 +231,64 @@ fn rtcp_is_heard_within_a_slot() {
         assert_eq!(bench.lane.counters().rtcp_received, before + 1);
     }
     assert_eq!(bench.close(LegId(4)).rtcp_received, 3);
+}
+
+/// Lives for some frames in which the peers speak.
+fn speak(bench: &mut Bench, frames: u64) {
+    for _ in 0..frames {
+        bench.peers.iter_mut().for_each(Peer::speak);
+        bench.lane.run(FRAME_MS);
+        bench.peers.iter().for_each(Peer::drop_heard);
+    }
+}
+
+#[test]
+fn strangers_are_noticed_by_legs_that_have_settled_and_take_nothing() {
+    let mut bench = Bench::new(10);
+    speak(&mut bench, 200);
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.set_nonblocking(true).unwrap();
+    let to = SocketAddr::from(([127, 0, 0, 1], bench.peers[3].leg));
+    let mut packet = [0xFF; HEADER_LENGTH + FRAME_SAMPLES];
+    for sequence in 0..300 {
+        let head = packet.first_chunk_mut().unwrap();
+        write_header(&Header { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: 66 }, head);
+        // While the socket hears its source only, the system answers strangers with an error.
+        let _ = stranger.send_to(&packet, to);
+        speak(&mut bench, 1);
+    }
+    assert!(stranger.recv(&mut packet).is_err(), "nothing is sent to it");
+    let statistics = bench.close(LegId(3));
+    assert_eq!(statistics.source, Some(bench.peers[3].rtp.local_addr().unwrap()));
+    assert!(statistics.strangers > 200, "{} of 300 counted", statistics.strangers);
+    assert_eq!((statistics.packets_received, statistics.packets_lost), (500, 0));
+}
+
+#[test]
+fn a_settled_peer_that_moves_is_followed() {
+    let mut bench = Bench::new(10);
+    speak(&mut bench, 200);
+    // To another port of its host without a word, as behind a NAT that forgot it: heard after the silence that the
+    // rules ask for.
+    let moved = UdpSocket::bind("127.0.0.1:0").unwrap();
+    moved.set_nonblocking(true).unwrap();
+    bench.peers[3].rtp = moved;
+    speak(&mut bench, 200);
+    let source = bench.peers[3].rtp.local_addr().unwrap();
+    let statistics = bench.close(LegId(3));
+    assert_eq!(statistics.source, Some(source));
+    assert!(statistics.packets_received > 200 + 80, "{}", statistics.packets_received);
+    // By a re-INVITE: at once, both ways.
+    let moved = UdpSocket::bind("127.0.0.1:0").unwrap();
+    moved.set_nonblocking(true).unwrap();
+    let port = moved.local_addr().unwrap().port();
+    bench.peers[4].rtp = moved;
+    bench.lane.command(MediaCommand::Connect { leg: LegId(4), media: media(port) });
+    for _ in 0..50 {
+        bench.peers[4].speak();
+        bench.lane.run(FRAME_MS);
+        assert_eq!(bench.peers[4].heard().len(), 1);
+    }
+    let statistics = bench.close(LegId(4));
+    assert_eq!((statistics.packets_received, statistics.packets_lost), (450, 0));
 }
