@@ -1,52 +1,43 @@
 //! Hears DTMF digits in 8 kHz audio (ITU-T Q.24 limits). One [`Detector`] for each listened-to stream.
 //! Decoding, and concealing lost packets, come before it; the arbiter comes after.
+//!
+//! # How
+//! Every 5 ms a window of 30 ms is judged by itself ([`super::window`]). [`START_HITS`] agreeing windows make a digit, if
+//! their tones stand still: that needs a tone of about 30 ms. A digit ends with [`END_MISSES`] windows that are not it,
+//! which a pause of about 30 ms gives and an interruption of 10 ms does not.
+//!
+//! A window that holds audio made up for a lost packet ([`Detector::feed_concealed`]) may speak for a digit, but hardly
+//! against one: concealment goes on with the tones for a while, then loses them. Real silence still ends a digit.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::analysis::{BLOCK, BLOCKS, History, Samples, Sketch, WINDOW};
+use super::SAMPLE_RATE;
+use super::analysis::{BLOCK, BLOCKS, History, Samples, WINDOW};
 use super::dialtone::DialTone;
 use super::judgement::{Judgement, Verdict};
-use super::{HIGH_GROUP, KEYPAD, LOW_GROUP, SAMPLE_RATE, dbm0, place};
+use super::window::{self, Hit, NEWEST};
 use crate::dtmf::{Digit, Phase, Report, Way};
 use crate::time::Time;
 
 /// Agreeing windows that make a digit.
 const START_HITS: u32 = 4;
+/// The same where some of them are made up in part.
+const START_HITS_MADE_UP: u32 = 6;
+/// Blocks of real audio, after some that were made up, before a digit may begin: what was made up may sound like another.
+const START_REAL: usize = 2;
 /// Windows without the digit that end it.
 const END_MISSES: u32 = 6;
-/// How many of the newest windows are looked at together.
-const NEWEST: usize = START_HITS as usize - 1;
-/// The part of the window's power that the two tones must hold for a digit to begin.
-const START_FRACTION: f32 = 0.86;
-/// And for it to go on.
-const HOLD_FRACTION: f32 = 0.65;
-/// How far a frequency may be off the nominal one, as a part of it, by the mean over the newest windows. Q.24 wants
-/// 1.5 % (and 2 Hz) taken, and 3.5 % refused.
-const MAX_OFFSET: f32 = 0.0255;
-/// How far a frequency may wander within the newest windows, as a part of the nominal one. A dialler's tones stand still,
-/// a voice's do not.
-const MAX_WANDER: f32 = 0.010;
-/// The same for a single window, which is less exact.
-const MAX_WINDOW_OFFSET: f32 = 0.035;
-/// The most by which the low tone may be the stronger one (a power ratio: 10 dB; 8 must be taken).
-const MAX_LOW_OVER_HIGH: f32 = 10.0;
-/// The most by which the high tone may be the stronger one (6 dB; 4 must be taken).
-const MAX_HIGH_OVER_LOW: f32 = 4.0;
-/// The weakest tone that counts, in squared sample units: −40 dBm0.
-const MIN_POWER: f32 = 26.0e3;
-/// The part of the power that the two nominal frequencies hold at least, before refining is worth the work.
-const WORTH_REFINING: f32 = 0.3;
+/// Windows in a row, made up in part, that are not held against a digit: two lost packets of 20 ms touch 13.
+const MAX_UNSURE: u32 = 13;
+/// A block with less than this part of a digit's power does not have the digit, whatever the window looks like.
+const SILENT_PART: f32 = 0.125;
+/// A block of a mean power below this is silence: −49 dBm0.
+const SILENCE: f32 = 3.3e3;
 /// Samples of a window that may lie outside the tone while it still counts: where a tone began and ended is estimated
 /// by it.
 const SLACK: u64 = 66;
-/// The part of the weakest power that counts, that the weaker frequency has at least, before refining is worth the work.
-const WORTH_MEASURING: f32 = 0.05;
-/// Windows in a row, made up in part, that are not held against a digit: two lost packets of 20 ms touch 13.
-const MAX_UNSURE: u32 = 13;
-/// A block of a mean power below this is silence: −49 dBm0.
-const SILENCE: f32 = 3.3e3;
 
 /// Which edge of a tone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,20 +75,6 @@ impl ToneReport {
         let delay = Duration::from_micros(samples * 1_000_000 / u64::from(SAMPLE_RATE));
         Report { digit: self.digit, way: Way::InBand, phase, at, delay }
     }
-}
-
-/// A window that sounds like a digit.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Hit {
-    digit: Digit,
-    /// The powers of the two tones.
-    low: f32,
-    high: f32,
-    /// The part of the window's power that they hold.
-    fraction: f32,
-    /// Frequency offsets, as parts of the nominal frequency.
-    low_offset: f32,
-    high_offset: f32,
 }
 
 /// Windows that agree on a digit, but are not yet enough.
@@ -138,9 +115,10 @@ pub struct Detector {
     history: History,
     /// Samples judged so far: the end of the newest window.
     position: u64,
-    /// Blocks in a row, up to a window's worth, that were silent; and that were not made up.
+    /// Blocks in a row, up to a window's worth, that were silent.
     quiet: usize,
-    real: usize,
+    /// Blocks until nothing made up is left in the window.
+    made_up_for: usize,
     /// Windows in a row that do not count, for being made up in part.
     unsure: u32,
     dial_tone: DialTone,
@@ -229,16 +207,17 @@ impl Detector {
     ) {
         self.position += BLOCK as u64;
         let audible = self.history.push(samples, SILENCE);
-        self.real = if std::mem::take(&mut self.made_up) { 0 } else { (self.real + 1).min(BLOCKS) };
+        let made_up = std::mem::take(&mut self.made_up);
+        self.made_up_for = if made_up { BLOCKS } else { self.made_up_for.saturating_sub(1) };
         self.quiet = if audible { 0 } else { (self.quiet + 1).min(BLOCKS) };
         if self.quiet >= BLOCKS && self.held.is_none() && self.candidate.is_none() {
             return;
         }
-        let (mut hit, mut verdict) = (None, Verdict::TooWeak);
+        let (mut hit, mut verdict, mut worthy) = (None, Verdict::TooWeak, false);
         if self.quiet < BLOCKS {
             let sketch = self.history.sketch();
             self.dial_tone.listen(&self.history, &sketch, self.position);
-            if self.held.is_some_and(|held| goes_on(held.digit, &sketch)) {
+            if self.held.is_some_and(|held| window::plainly_holds(held.digit, &sketch)) {
                 self.hold();
                 if EXPLAIN {
                     let hit = Hit::measure(&mut self.history, &sketch, &self.dial_tone);
@@ -246,16 +225,16 @@ impl Detector {
                 }
                 return;
             }
-            if EXPLAIN || worth_refining(&sketch, self.dial_tone.known()) {
+            worthy = window::worth_measuring(&sketch, self.dial_tone.known());
+            if EXPLAIN || worthy {
                 hit = Hit::measure(&mut self.history, &sketch, &self.dial_tone);
-                if self.real < BLOCKS
-                    && let Some(hit) = &mut hit
-                {
-                    hit.fraction = 1.0 - 0.5 * (1.0 - hit.fraction);
-                    hit.low_offset *= 0.5;
-                    hit.high_offset *= 0.5;
+                if self.made_up_for > 0 {
+                    hit = hit.map(Hit::of_made_up);
                 }
-                verdict = hit.map_or(Verdict::TooWeak, |hit| hit.verdict());
+                verdict = match hit.map_or(Verdict::TooWeak, |hit| hit.verdict()) {
+                    Verdict::Agrees if !worthy => Verdict::OtherPower,
+                    verdict => verdict,
+                };
             }
         }
         let was_held = self.held.is_some();
@@ -266,7 +245,7 @@ impl Detector {
                 explain(&Hit::explain(hit, position, verdict));
             }
         };
-        let outcome = self.follow(hit.filter(|_| verdict == Verdict::Agrees), report);
+        let outcome = self.follow(hit.filter(|_| worthy && verdict == Verdict::Agrees), report);
         match outcome {
             Verdict::TooWeak if was_held => explained(Verdict::Pauses),
             Verdict::TooWeak if (2..START_HITS).contains(&hits) => explained(Verdict::TooShort),
@@ -288,14 +267,15 @@ impl Detector {
     /// Follows what the windows say, over time.
     fn follow(&mut self, hit: Option<Hit>, report: &mut impl FnMut(ToneReport)) -> Verdict {
         let mut outcome = Verdict::TooWeak;
-        let unsure = self.real < BLOCKS && self.unsure < MAX_UNSURE;
+        let unsure = self.made_up_for > 0 && self.unsure < MAX_UNSURE;
         self.unsure = if unsure { self.unsure + 1 } else { 0 };
         if let Some(held) = &mut self.held {
             if hit.is_some_and(|hit| hit.digit == held.digit) {
                 self.hold();
                 return Verdict::GoesOn;
             }
-            if !unsure || (self.real > 0 && self.history.newest_power() < held.power / 8.0) {
+            let silent = self.made_up_for < BLOCKS && self.history.newest_power() < SILENT_PART * held.power;
+            if !unsure || silent {
                 held.misses += 1;
             }
             if held.misses >= END_MISSES {
@@ -304,7 +284,7 @@ impl Detector {
                 outcome = Verdict::Ended;
             }
         }
-        let Some(hit) = hit.filter(|hit| hit.fraction >= START_FRACTION) else {
+        let Some(hit) = hit.filter(Hit::starts) else {
             if !unsure {
                 self.candidate = None;
             }
@@ -324,11 +304,13 @@ impl Detector {
                 return Verdict::Agrees;
             }
         };
-        if candidate.hits < START_HITS || self.real < 2 {
+        let needed = if self.made_up_for > 0 { START_HITS_MADE_UP } else { START_HITS };
+        if candidate.hits < needed || self.made_up_for > BLOCKS - START_REAL {
             return Verdict::Agrees;
         }
-        if doubt(&candidate.newest) > 1.0 {
-            return Verdict::Wanders;
+        match window::together(&candidate.newest) {
+            Verdict::Accepted => {}
+            doubt => return doubt,
         }
         if let Some(held) = self.held.take() {
             report(end(held, self.position));
@@ -342,110 +324,11 @@ impl Detector {
     }
 }
 
-/// How much speaks against a digit, taken together: above 1 is too much. A dialler may be off in frequency, a line may be
-/// noisy; a sound that is all of it at once, and wanders, is a voice.
-fn doubt(hits: &[Hit; NEWEST]) -> f32 {
-    let mean = |of: fn(&Hit) -> f32| hits.iter().map(of).sum::<f32>() / NEWEST as f32;
-    let wander = |of: fn(&Hit) -> f32| {
-        let offsets = hits.iter().map(of);
-        offsets.clone().fold(f32::MIN, f32::max) - offsets.fold(f32::MAX, f32::min)
-    };
-    let square = |x: f32| x * x;
-    let low = square(mean(|hit| hit.low_offset) / MAX_OFFSET);
-    let high = square(mean(|hit| hit.high_offset) / MAX_OFFSET);
-    if low > 1.0 || high > 1.0 {
-        return f32::INFINITY;
-    }
-    (1.0 - mean(|hit| hit.fraction)) / (1.0 - START_FRACTION)
-        + (low + high) / 2.0
-        + square(wander(|hit| hit.low_offset) / MAX_WANDER)
-        + square(wander(|hit| hit.high_offset) / MAX_WANDER)
-}
-
 /// The end of a digit's tone, decided at `decided_at`.
 fn end(held: Held, decided_at: u64) -> ToneReport {
     let position = held.last.saturating_sub(SLACK).max(held.began);
     let duration = Duration::from_micros((position - held.began) * 1_000_000 / u64::from(SAMPLE_RATE));
     ToneReport { digit: held.digit, edge: ToneEdge::End { duration }, position, decided_at }
-}
-
-/// Does a digit that has begun plainly go on? What is not plain is left to [`judge`].
-#[inline]
-fn goes_on(digit: Digit, sketch: &Sketch) -> bool {
-    let (low, high) = sketch.strongest();
-    let (row, column) = place(digit);
-    sketch.power.get(row) == Some(&low)
-        && sketch.power.get(LOW_GROUP.len() + column) == Some(&high)
-        && low + high >= HOLD_FRACTION * sketch.total
-        && low.min(high) >= MIN_POWER
-        && low <= MAX_LOW_OVER_HIGH * high
-        && high <= MAX_HIGH_OVER_LOW * low
-}
-
-/// May the window, by itself, sound like a digit?
-#[inline]
-fn worth_refining(sketch: &Sketch, dial_tone: f32) -> bool {
-    let (low, high) = sketch.strongest();
-    low.min(high) >= WORTH_MEASURING * MIN_POWER && low + high >= WORTH_REFINING * (sketch.total - dial_tone)
-}
-
-impl Hit {
-    /// The two tones of the window, refined.
-    fn measure(history: &mut History, sketch: &Sketch, dial_tone: &DialTone) -> Option<Hit> {
-        let (low_powers, high_powers) = sketch.power.split_at(LOW_GROUP.len());
-        let (row, _) = strongest(low_powers)?;
-        let (column, _) = strongest(high_powers)?;
-        let (spectrum, before) = history.spectra();
-        let low_offset = spectrum.offset(&before, row);
-        let high_offset = spectrum.offset(&before, LOW_GROUP.len() + column);
-        let low = history.tone_power(row, low_offset);
-        let high = history.tone_power(LOW_GROUP.len() + column, high_offset);
-        let total = (spectrum.total - dial_tone.power(history)).max(low + high).max(f32::MIN_POSITIVE);
-        Some(Hit {
-            digit: *KEYPAD.get(row)?.get(column)?,
-            low,
-            high,
-            fraction: (low + high) / total,
-            low_offset: low_offset / *LOW_GROUP.get(row)? as f32,
-            high_offset: high_offset / *HIGH_GROUP.get(column)? as f32,
-        })
-    }
-
-    /// Does the window, by itself, sound like a digit that at least goes on?
-    fn verdict(&self) -> Verdict {
-        if self.low.min(self.high) < MIN_POWER {
-            Verdict::TooWeak
-        } else if self.fraction < HOLD_FRACTION {
-            Verdict::OtherPower
-        } else if self.low_offset.abs() > MAX_WINDOW_OFFSET || self.high_offset.abs() > MAX_WINDOW_OFFSET {
-            Verdict::OffFrequency
-        } else if self.low > MAX_LOW_OVER_HIGH * self.high || self.high > MAX_HIGH_OVER_LOW * self.low {
-            Verdict::Twist
-        } else {
-            Verdict::Agrees
-        }
-    }
-
-    /// What is told of a window.
-    fn explain(hit: Option<Hit>, position: u64, verdict: Verdict) -> Judgement {
-        let (low, high) = hit.map_or((0.0, 0.0), |hit| (hit.low, hit.high));
-        Judgement {
-            position,
-            digit: hit.map(|hit| hit.digit),
-            low_dbm0: dbm0(low),
-            high_dbm0: dbm0(high),
-            low_offset: hit.map_or(0.0, |hit| hit.low_offset * 100.0),
-            high_offset: hit.map_or(0.0, |hit| hit.high_offset * 100.0),
-            share: hit.map_or(0.0, |hit| hit.fraction),
-            verdict,
-        }
-    }
-}
-
-/// The greatest of some powers, and where it is; none where nothing is above zero.
-fn strongest(powers: &[f32]) -> Option<(usize, f32)> {
-    let (at, power) = powers.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
-    (power > 0.0).then_some((at, power))
 }
 
 #[cfg(test)]

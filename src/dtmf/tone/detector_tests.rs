@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 
 use super::*;
 use crate::dtmf::ToneGenerator;
-use crate::dtmf::tone::{amplitude, frequencies};
+use crate::dtmf::tone::{HIGH_GROUP, LOW_GROUP, amplitude, frequencies};
 use crate::random::Random;
 
 /// All reports on `samples`, fed in chunks of `chunk`, with silence behind them.
@@ -113,7 +113,9 @@ fn within_the_limits_is_a_digit() {
 #[test]
 fn beyond_the_limits_is_none() {
     assert_eq!(heard(&sixteen(|l, h| tones(&[(l, -55.0), (h, -55.0)], 100))), "", "too weak");
-    assert_eq!(heard(&sixteen(|l, h| tones(&[(l, -10.0), (h, -10.0)], 23))), "", "too short");
+    for ms in [10, 15, 20, 23] {
+        assert_eq!(heard(&sixteen(|l, h| tones(&[(l, -10.0), (h, -10.0)], ms))), "", "{ms} ms is too short");
+    }
     for (low, high) in [(3.5, 0.0), (-3.5, 0.0), (0.0, 3.5), (0.0, -3.5), (3.5, 3.5), (-4.0, -4.0)] {
         let (l, h) = (1.0 + low / 100.0, 1.0 + high / 100.0);
         assert_eq!(heard(&sixteen(|a, b| tones(&[(a * l, -10.0), (b * h, -10.0)], 50))), "", "{low} {high} %");
@@ -150,14 +152,18 @@ fn noise(random: &mut Random, dbm0: f64) -> i16 {
 }
 
 #[test]
-fn noise_hides_nothing_at_15_db_and_is_nothing_itself() {
+fn noise_10_db_below_hides_nothing_and_is_nothing_itself() {
     let mut random = Random::from_number(24);
     // Two tones at −10 dBm0 together have −7 dBm0.
-    let mut samples = sixteen(|l, h| tones(&[(l, -10.0), (h, -10.0)], 50));
-    for sample in &mut samples {
-        *sample = sample.saturating_add(noise(&mut random, -22.0));
+    for dbm0 in [-22.0, -19.0, -17.0] {
+        for _ in 0..5 {
+            let mut samples = sixteen(|l, h| tones(&[(l, -10.0), (h, -10.0)], 50));
+            for sample in &mut samples {
+                *sample = sample.saturating_add(noise(&mut random, dbm0));
+            }
+            assert_eq!(heard(&samples), ALL, "noise of {dbm0} dBm0");
+        }
     }
-    assert_eq!(heard(&samples), ALL);
     let alone: Vec<i16> = (0..8000 * 60).map(|_| noise(&mut random, -10.0)).collect();
     assert_eq!(heard(&alone), "");
 }
@@ -217,5 +223,124 @@ fn no_samples_make_it_panic_or_grow() {
         detector.feed(&samples, &mut |report| down += if report.edge == ToneEdge::Start { 1 } else { -1 });
         assert!((0..=1).contains(&down));
         assert!(detector.filled < BLOCK);
+    }
+}
+
+/// `samples` with other tones below them.
+fn above(samples: &[i16], parts: &[(f64, f64)]) -> Vec<i16> {
+    let below = tones(parts, samples.len() / 8 + 1);
+    samples.iter().zip(below).map(|(a, b)| a.saturating_add(b)).collect()
+}
+
+#[test]
+fn dial_tone_below_the_digits_is_forgiven() {
+    let mut samples = vec![0; 8 * 300];
+    samples.extend(sixteen(|l, h| tones(&[(l, -10.0), (h, -10.0)], 50)));
+    samples.extend([0; 800]);
+    for dial_tone in [&[350.0, 440.0][..], &[425.0], &[350.0, 450.0], &[400.0]] {
+        for dbm0 in [-25.0, -20.0, -15.0, -10.0] {
+            let parts: Vec<_> = dial_tone.iter().map(|f| (*f, dbm0)).collect();
+            assert_eq!(heard(&above(&samples, &parts)), ALL, "{dial_tone:?} at {dbm0} dBm0");
+            assert_eq!(heard(&tones(&parts, 3000)), "", "{dial_tone:?} at {dbm0} dBm0 alone");
+        }
+    }
+}
+
+#[test]
+fn a_low_tone_that_is_not_dial_tone_is_a_third_tone() {
+    // It comes with the digit.
+    assert_eq!(heard(&sixteen(|l, h| tones(&[(l, -10.0), (h, -10.0), (425.0, -13.0)], 100))), "");
+    // It was there before, but has been gone for half a second.
+    let mut samples = tones(&[(425.0, -13.0)], 1000);
+    samples.extend([0; 4000]);
+    samples.extend(sixteen(|l, h| tones(&[(l, -10.0), (h, -10.0), (425.0, -13.0)], 100)));
+    assert_eq!(heard(&samples), "");
+    // It stays, but is no dial tone.
+    let samples = sixteen(|l, h| tones(&[(l, -10.0), (h, -10.0)], 100));
+    assert_eq!(heard(&above(&samples, &[(560.0, -13.0)])), "");
+}
+
+/// Feeds frames of 20 ms, of which some are lost and made up by repeating the last one, fainter each time.
+fn heard_with_losses(samples: &[i16], lost: impl Fn(usize) -> bool) -> String {
+    let (mut detector, mut all) = (Detector::new(), String::new());
+    let mut last = [0i16; 160];
+    for (frame, samples) in samples.as_chunks::<160>().0.iter().enumerate() {
+        let report = &mut |report: ToneReport| {
+            if report.edge == ToneEdge::Start {
+                all.push(report.digit.as_char());
+            }
+        };
+        if lost(frame) {
+            last = last.map(|sample| (f32::from(sample) * 0.7) as i16);
+            detector.feed_concealed(&last, report);
+        } else {
+            last = *samples;
+            detector.feed(samples, report);
+        }
+    }
+    all
+}
+
+#[test]
+fn a_lost_packet_neither_hides_nor_splits_a_digit() {
+    for offset in 0..20 {
+        let mut samples = vec![0; 800 + offset * 8];
+        let began = samples.len() / 160;
+        samples.extend(tones(&[(770.0, -10.0), (1336.0, -10.0)], 80));
+        samples.extend([0; 1600]);
+        for lost in 0..6 {
+            assert_eq!(heard_with_losses(&samples, |frame| frame == began + lost), "5", "{offset} ms, frame {lost}");
+        }
+    }
+}
+
+#[test]
+fn a_packet_lost_in_a_pause_does_not_join_two_digits() {
+    for offset in 0..20 {
+        let mut samples = vec![0; 800 + offset * 8];
+        let began = samples.len() / 160;
+        for _ in 0..2 {
+            samples.extend(tones(&[(770.0, -10.0), (1336.0, -10.0)], 80));
+            samples.extend([0; 8 * 80]);
+        }
+        samples.extend([0; 1600]);
+        for lost in 0..12 {
+            assert_eq!(heard_with_losses(&samples, |frame| frame == began + lost), "55", "{offset} ms, frame {lost}");
+        }
+    }
+}
+
+#[test]
+fn the_reasons_are_told_and_change_nothing() {
+    let reasons = |samples: &[i16]| {
+        let (mut told, mut edges) = (Vec::new(), Vec::new());
+        let mut detector = Detector::new();
+        let samples = [&[0; 400], samples, &[0; 800]].concat();
+        detector.feed_explained(&samples, &mut |report| edges.push(report), &mut |judgement| {
+            assert!(judgement.position % 40 == 0 && !judgement.share.is_nan() && judgement.share <= 1.0);
+            if judgement.verdict == Verdict::GoesOn {
+                assert!(judgement.low_dbm0.is_finite() && judgement.twist().is_finite());
+            }
+            told.push(judgement.verdict);
+        });
+        let mut plain = Vec::new();
+        Detector::new().feed(&samples, &mut |report| plain.push(report));
+        assert_eq!(edges, plain);
+        told
+    };
+    use Verdict::*;
+    let good = reasons(&tones(&[(697.0, -10.0), (1209.0, -10.0)], 60));
+    for verdict in [OtherPower, Agrees, Accepted, GoesOn, Pauses, Ended] {
+        assert!(good.contains(&verdict), "{verdict:?}: {good:?}");
+    }
+    for (samples, reason) in [
+        (tones(&[(697.0, -45.0), (1209.0, -45.0)], 60), TooWeak),
+        (tones(&[(697.0, -10.0), (1209.0, -10.0), (2600.0, -10.0)], 60), OtherPower),
+        (tones(&[(697.0 * 1.03, -10.0), (1209.0, -10.0)], 60), OffFrequency),
+        (tones(&[(697.0, -10.0), (1209.0, -22.0)], 60), Twist),
+        (tones(&[(697.0, -10.0), (1209.0, -10.0)], 24), TooShort),
+    ] {
+        let told = reasons(&samples);
+        assert!(told.contains(&reason) && !told.contains(&Accepted), "{reason:?}: {told:?}");
     }
 }

@@ -39,10 +39,15 @@ pub struct DialTone {
 }
 
 impl DialTone {
-    /// Follows the line; `position` is the end of the window.
+    /// Follows the line where it is not silent; `position` is the end of the window.
     pub fn listen(&mut self, history: &History, sketch: &Sketch, position: u64) {
-        if position.saturating_sub(self.looked) < INTERVAL {
+        let since = position.saturating_sub(self.looked);
+        if since < INTERVAL {
             return;
+        }
+        if since > u64::from(MISSES) * INTERVAL {
+            // In silence nobody looks.
+            *self = DialTone::default();
         }
         self.looked = position;
         if self.found >= LOOKS {

@@ -7,6 +7,7 @@ mod detector;
 mod dialtone;
 mod generator;
 mod judgement;
+mod window;
 
 pub use detector::{Detector, ToneEdge, ToneReport};
 pub use generator::ToneGenerator;
