@@ -13,6 +13,8 @@
 //! The inner loops are lanes that the compiler puts into vector registers; they exist once for any processor, and once
 //! for those with AVX2 and FMA. The two differ in rounding only.
 
+#![expect(clippy::needless_range_loop, reason = "lanes side by side, by index, are what becomes vector instructions")]
+
 use std::f64::consts::{PI, TAU};
 use std::sync::LazyLock;
 
