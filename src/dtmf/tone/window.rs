@@ -49,9 +49,12 @@ const MAX_LOW_OVER_HIGH: f32 = 7.94;
 const MAX_HIGH_OVER_LOW: f32 = 4.0;
 /// The weakest tone that counts, in squared sample units: −40 dBm0.
 const MIN_POWER: f32 = 26.0e3;
+/// Dial tone is forgiven up to this much of the two tones' power (they must be heard above one as strong as they are).
+const MAX_DIAL_TONE: f32 = 1.5;
 /// The part of the power that the two nominal frequencies hold at least, before measuring is worth the work; and the power
 /// of the weaker one. (A tone that is off shows there with a quarter of its power.)
 const WORTHY_FRACTION: f32 = 0.3;
+const WORTHY_BELOW_DIAL_TONE: f32 = 0.1;
 const WORTHY_POWER: f32 = 0.05 * MIN_POWER;
 
 /// A window that sounds like a digit.
@@ -87,7 +90,9 @@ pub fn plainly_holds(digit: Digit, sketch: &Sketch) -> bool {
 #[inline]
 pub fn worth_measuring(sketch: &Sketch, dial_tone: f32) -> bool {
     let (low, high) = sketch.strongest();
-    low.min(high) >= WORTHY_POWER && low + high >= WORTHY_FRACTION * (sketch.total - dial_tone)
+    low.min(high) >= WORTHY_POWER
+        && low + high >= WORTHY_BELOW_DIAL_TONE * sketch.total
+        && low + high >= WORTHY_FRACTION * (sketch.total - dial_tone)
 }
 
 impl Hit {
@@ -101,7 +106,8 @@ impl Hit {
         let high_offset = spectrum.offset(&before, LOW_GROUP.len() + column);
         let low = history.tone_power(row, low_offset);
         let high = history.tone_power(LOW_GROUP.len() + column, high_offset);
-        let total = (spectrum.total - dial_tone.power(history)).max(low + high).max(f32::MIN_POSITIVE);
+        let forgiven = dial_tone.power(history).min(MAX_DIAL_TONE * (low + high));
+        let total = (spectrum.total - forgiven).max(low + high).max(f32::MIN_POSITIVE);
         Some(Hit {
             digit: *KEYPAD.get(row)?.get(column)?,
             low,
