@@ -190,7 +190,7 @@ fn decode_all(
     let mut file = symphonia::default::get_probe()
         .probe(&Hint::new(), stream, FormatOptions::default(), bounded)
         .map_err(|e| match e {
-            Error::IoError(_) => Problem::bad("no known audio format was found in it"),
+            Error::IoError(_) | Error::Unsupported(_) => Problem::bad("no known audio format was found in it"),
             e => Problem::bad(e),
         })?;
     let format = Format::of(file.format_info().short_name);

@@ -21,7 +21,7 @@ use crate::prompt::decode::decode_file;
 const ABOUT: &str = "\
 Print the DTMF digits in an audio file
 
-One line a digit: `D start_ms end_ms`, the moments at which a call would be told of its start and its end (about 35 ms \
+One line a digit: `D start_ms end_ms`, the moments at which a call would be told of its start and its end (about 40 ms \
 after each; --tones prints where the tones themselves are). Any file that prompts can be made of is read: WAV, MP3, \
 FLAC, Ogg Vorbis, AAC/M4A, of any length; channels are mixed to one.";
 
