@@ -7,15 +7,20 @@
 //! - `valgrind --tool=callgrind --toggle-collect='*SteppedLane*run*' BINARY count LEGS FRAMES`: the same without a
 //!   clock; instructions (user space only), which repeat exactly.
 //! - `cargo bench --bench lane -- pacing [LEGS [SECONDS]]`: |arrival gap − timestamp step| of a running media thread's
-//!   packets beside those of a bare thread that only sleeps to the same grid, by the same clock in the same run.
+//!   packets beside those of a bare thread that only sleeps to the same grid, in the same run. Arrivals are the
+//!   kernel's stamps, which on loopback are taken inside the sender's call: they show its pacing and not the reader's.
 
 use std::collections::HashMap;
+use std::io::IoSliceMut;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{CmsgIterator, ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
 use rustix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Socket, Type};
 use strowger::media::worker::{EventSink, MediaConfig, MediaPlane, SteppedLane};
@@ -179,21 +184,34 @@ struct Deviations {
 
 /// Reads both senders' packets from one socket until told to stop.
 fn arrivals(socket: &UdpSocket, stop: &AtomicBool) -> Deviations {
-    let mut last: HashMap<u32, (Instant, u32)> = HashMap::new();
+    let mut last: HashMap<u32, (i64, u32)> = HashMap::new();
     let mut deviations = Deviations::default();
     let mut buffer = [0; 2_048];
+    let mut control = nix::cmsg_space!(TimeSpec);
     while !stop.load(Ordering::Relaxed) {
-        let Ok(length) = socket.recv(&mut buffer) else { continue };
-        let now = Instant::now();
+        let mut parts = [IoSliceMut::new(&mut buffer)];
+        let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty());
+        let Ok((length, at)) = message.map(|message| (message.bytes, message.cmsgs().ok().and_then(stamp))) else {
+            continue;
+        };
+        let at = at.expect("the kernel's stamp");
         let Ok(Packet { header, .. }) = Packet::parse(&buffer[..length]) else { continue };
-        if let Some((at, before)) = last.insert(header.ssrc, (now, header.timestamp)) {
+        if let Some((before_at, before)) = last.insert(header.ssrc, (at, header.timestamp)) {
             let step = f64::from(header.timestamp.wrapping_sub(before)) / 8.0;
-            let deviation = ((now - at).as_secs_f64() * 1_000.0 - step).abs();
+            let deviation = ((at - before_at) as f64 / 1e6 - step).abs();
             let of = if header.ssrc < BARE_SSRCS { &mut deviations.bare } else { &mut deviations.lane };
             of.push(deviation);
         }
     }
     deviations
+}
+
+/// Nanoseconds of the kernel's clock at which a datagram came.
+fn stamp(mut parts: CmsgIterator<'_>) -> Option<i64> {
+    parts.find_map(|part| match part {
+        ControlMessageOwned::ScmTimestampns(at) => Some(at.tv_sec() * 1_000_000_000 + at.tv_nsec()),
+        _ => None,
+    })
 }
 
 /// The bare thread's SSRCs are below this: one for each slot of the grid. The lane's are random 32 bits.
@@ -226,6 +244,7 @@ fn pacing(legs: u64, seconds: u64) {
     far.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("an address");
     let far = UdpSocket::from(far);
     far.set_read_timeout(Some(FRAME)).expect("a mode");
+    setsockopt(&far, sockopt::ReceiveTimestampns, &true).expect("stamps");
     let to = far.local_addr().expect("an address");
     let (sink, events) = events();
     let plane = MediaPlane::start(config(), Random::from_number(1), sink).expect("a media plane");
