@@ -38,6 +38,8 @@ const MAX_OFFSET_HZ: f32 = 4.0;
 const MAX_WINDOW_OFFSET: f32 = 0.035;
 /// The offset, as a part of the nominal frequency, that is doubt enough where both frequencies have it.
 const DOUBTFUL_OFFSET: f32 = 0.0255;
+/// The twist, in dB, that would be doubt enough.
+const DOUBTFUL_TWIST: f32 = 14.0;
 /// How far a frequency may wander within the newest windows, as a part of the nominal one. A dialler's tones stand still,
 /// a voice's do not.
 const MAX_WANDER: f32 = 0.010;
@@ -187,7 +189,8 @@ pub fn together(hits: &[Hit; NEWEST]) -> Verdict {
         return Verdict::OffFrequency;
     }
     let mut doubt = (1.0 - mean(|hit| hit.fraction)) / (1.0 - START_FRACTION)
-        + (square(low / DOUBTFUL_OFFSET) + square(high / DOUBTFUL_OFFSET)) / 2.0;
+        + (square(low / DOUBTFUL_OFFSET) + square(high / DOUBTFUL_OFFSET)) / 2.0
+        + square(mean(|hit| dbm0(hit.high) - dbm0(hit.low)) / DOUBTFUL_TWIST);
     // The seams between what was heard and what was made up are not the tones' fault.
     if !hits.iter().any(|hit| hit.made_up) {
         doubt += square(wander(|hit| hit.low_offset) / MAX_WANDER)
