@@ -380,7 +380,7 @@ mod tests {
     fn what_is_refused_has_a_reason() {
         let cases = [
             (tones(Digit::Five, 20, -10.0, -10.0, 0.0, 0.0), Refusal::Short, "too short: about "),
-            (tones(Digit::Five, 60, -10.0, -10.0, 4.0, 0.0), Refusal::OffFrequency, "the high tone by +"),
+            (tones(Digit::Five, 60, -10.0, -10.0, 3.0, 0.0), Refusal::OffFrequency, "the high tone by +"),
             (tones(Digit::Five, 60, -6.0, -20.0, 0.0, 0.0), Refusal::Twist, "low tone is 14.0 dB above the high"),
             (tones(Digit::Five, 60, -45.0, -45.0, 0.0, 0.0), Refusal::Weak, "too weak"),
             (tones(Digit::Five, 60, -10.0, -10.0, 0.0, 7_000.0), Refusal::OtherSound, "% of the power is elsewhere"),
