@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("random", &[]),
     ("session", &[]),
-    ("rtp", &["random", "time"]),
+    ("rtp", &["random", "session", "time"]),
     ("dtmf", &["time"]),
     ("sip", &["random", "session", "time"]),
     ("media", &["dtmf", "random", "rtp", "session", "time"]),

@@ -12,8 +12,7 @@ use crate::api::service::{
     CallRecord, ConnectionState, MediaFigures, Quality, Timeline as ShownTimeline, TimelineEntry as ShownEntry,
 };
 use crate::call::{TimelineEntry, Topic};
-use crate::rtp::emodel::Rating;
-use crate::rtp::statistics::StreamStatistics;
+use crate::media::{Rating, StreamStatistics};
 use crate::store::{CallRecord as StoredCall, MAX_TIMELINE_ENTRIES, TimelineEntry as StoredEntry};
 use crate::time::Time;
 

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::rtp::statistics::StreamStatistics;
+use crate::media::StreamStatistics;
 
 /// Upper bounds of the opinion scores' buckets; 4.5 is the most there is. Below 3.1 nearly all are dissatisfied (G.107
 /// Annex B), from 4.03 on satisfied.

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use clip::Clip;
 
 use crate::dtmf::{Digit, Report};
+pub use crate::rtp::emodel::Rating;
 pub use crate::rtp::statistics::StreamStatistics;
 use crate::session::{LegId, NegotiatedMedia};
 
