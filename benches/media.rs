@@ -9,7 +9,7 @@ use std::time::Duration;
 use divan::{AllocProfiler, Bencher};
 use strowger::media::codec::g711::{self, Law};
 use strowger::media::stream::{PacketSink, Stream, StreamConfig};
-use strowger::media::{Clip, FRAME, FRAME_SAMPLES, PlayId};
+use strowger::media::{Clip, DelayBounds, FRAME, FRAME_SAMPLES, PlayId};
 use strowger::random::Random;
 use strowger::rtp::packet::{HEADER_LENGTH, Header, write_header};
 use strowger::session::{Codec, Direction, EventFormat, LegId, NegotiatedMedia};
@@ -47,7 +47,7 @@ impl Leg {
     fn new(in_band: bool, sound: impl Fn(usize) -> i16) -> Self {
         let now = Time::from_micros(1_700_000_000_000_000);
         let peer = SocketAddr::from(([127, 0, 0, 1], 4_000));
-        let config = StreamConfig { rtp_timeout: Duration::from_secs(30), in_band };
+        let config = StreamConfig { rtp_timeout: Duration::from_secs(30), in_band, delay: DelayBounds::default() };
         let mut stream = Stream::new(LegId(1), config, Random::from_number(1), now);
         let media = NegotiatedMedia {
             remote_rtp: peer,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use strowger::dtmf::event::{EventArrival, EventReceiver};
 use strowger::dtmf::info::InfoDigit;
-use strowger::media::FRAME;
 use strowger::media::codec::{Decoder, Encoder, MAX_FRAME_BYTES, MAX_PACKET_SAMPLES};
 use strowger::media::stream::{PacketSink, Stream, StreamConfig};
+use strowger::media::{DelayBounds, FRAME};
 use strowger::prompt::decode::{Limits, decode};
 use strowger::random::Random;
 use strowger::rtp::packet::Packet;
@@ -40,7 +40,8 @@ struct Leg {
 impl Leg {
     fn new(number: u64) -> Leg {
         let now = Time::EPOCH + Duration::from_secs(1000);
-        let config = StreamConfig { rtp_timeout: Duration::from_secs(30), in_band: true };
+        let config =
+            StreamConfig { rtp_timeout: Duration::from_secs(30), in_band: true, delay: DelayBounds::default() };
         let mut stream = Stream::new(LegId(number), config, Random::from_number(number), now);
         let media = NegotiatedMedia {
             remote_rtp: peer(),

@@ -26,6 +26,7 @@ use crate::call::{CallSettings, INFO_TYPES};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::{IncomingContextKey, Outbox, OutboxSettings, webhook_client};
+use crate::media::DelayBounds;
 use crate::media::worker::{MediaConfig, MediaPlane};
 use crate::prompt::{self, FetchConfig, PromptConfig, Prompts};
 use crate::random::Random;
@@ -328,6 +329,7 @@ fn start_media(
         ports: config.rtp_ports.0..=config.rtp_ports.1,
         rtp_timeout: config.rtp_timeout.unwrap_or_default(),
         in_band: config.in_band_dtmf,
+        delay: DelayBounds::default(),
         // One leg a call today; as many again may be on their way out.
         max_legs: config.max_calls * 2,
         clock,

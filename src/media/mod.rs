@@ -16,7 +16,7 @@
 
 pub mod clip;
 pub mod codec;
-pub mod conceal;
+pub mod hearing;
 pub mod player;
 pub mod resample;
 pub mod source;
@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use clip::Clip;
 
 use crate::dtmf::{Digit, Report};
+pub use crate::rtp::delay::DelayBounds;
 pub use crate::rtp::emodel::Rating;
 pub use crate::rtp::statistics::StreamStatistics;
 use crate::session::{LegId, NegotiatedMedia};
@@ -111,7 +112,28 @@ pub enum MediaEvent {
     /// one a second of each repeating kind; beyond, they are dropped.
     Note { leg: LegId, text: String },
     /// The leg is gone and its ports are free. `heard` is what `Capture` kept.
-    Closed { leg: LegId, statistics: StreamStatistics, heard: Option<Vec<i16>> },
+    Closed { leg: LegId, statistics: StreamStatistics, heard: Option<Captured> },
+}
+
+/// What was heard on a leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// Of the samples, Hz: that of the codec heard first.
+    pub sample_rate: u32,
+    /// What was played, one channel.
+    pub samples: Vec<i16>,
+}
+
+impl Captured {
+    /// The samples at 8 kHz.
+    pub fn at_8k(self) -> Vec<i16> {
+        if self.sample_rate == 8_000 {
+            return self.samples;
+        }
+        let mut out = Vec::with_capacity(self.samples.len() / 2);
+        hearing::decimate::Decimator::default().feed(&self.samples, &mut |piece| out.extend_from_slice(piece));
+        out
+    }
 }
 
 impl MediaEvent {

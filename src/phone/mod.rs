@@ -15,8 +15,8 @@ pub use ears::{find, write_wav};
 
 use crate::clock::Clock;
 use crate::dtmf::{Digit, Way};
-use crate::media::Clip;
 use crate::media::worker::{MediaConfig, MediaPlane};
+use crate::media::{Clip, DelayBounds};
 use crate::random::Random;
 use crate::session::Codec;
 use crate::sip::agent::{AgentConfig, AgentLimits, ContactAddress, TimerConfig, UserAgent};
@@ -111,6 +111,7 @@ impl Phone {
                 ports: 0..=0,
                 rtp_timeout: Duration::ZERO,
                 in_band: true,
+                delay: DelayBounds::default(),
                 max_legs: 8,
                 clock,
                 ..MediaConfig::default()

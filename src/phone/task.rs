@@ -9,7 +9,7 @@ use super::{EARS, PhoneEvent, Wish};
 use crate::clock::Clock;
 use crate::dtmf::{Digit, Phase, ToneGenerator, Way};
 use crate::media::worker::MediaPlane;
-use crate::media::{Clip, MediaCommand, MediaEvent, PlayId};
+use crate::media::{Captured, Clip, MediaCommand, MediaEvent, PlayId};
 use crate::session::{Codec, Direction, LegId, LocalMedia};
 use crate::sip::agent::{AgentOutput, UserAgent};
 use crate::sip::leg::{LegCommand, LegEvent, OutgoingInvite, Party, Side};
@@ -179,7 +179,7 @@ impl Task {
                 match over {
                     Some(Over::Failed(status, phrase)) => self.tell(PhoneEvent::Failed(status, phrase)),
                     Some(Over::Ended { by_peer }) => {
-                        self.tell(PhoneEvent::Over { by_peer, heard: heard.unwrap_or_default() });
+                        self.tell(PhoneEvent::Over { by_peer, heard: heard.map(Captured::at_8k).unwrap_or_default() });
                     }
                     None => {}
                 }

@@ -323,9 +323,11 @@ pub fn interval(first: bool, random: &mut Random) -> Duration {
     base.mul_f64(factor)
 }
 
-/// Interarrival jitter (appendix A.8), in units of an 8 kHz clock.
+/// Interarrival jitter (appendix A.8).
 #[derive(Clone, Debug, Default)]
 pub struct Jitter {
+    /// Of the timestamps, Hz; 0: nothing has come.
+    clock_rate: u32,
     last_transit: Option<i64>,
     /// Scaled by 16.
     estimate: u64,
@@ -333,14 +335,17 @@ pub struct Jitter {
 }
 
 impl Jitter {
-    /// A packet with new audio came.
-    pub fn update(&mut self, timestamp: u32, now: Time) {
-        let arrival = now.as_micros() * 8 / 1_000;
+    /// A packet with new audio came; its timestamp is of a clock of `clock_rate` Hz.
+    pub fn update(&mut self, timestamp: u32, clock_rate: u32, now: Time) {
+        if clock_rate != self.clock_rate {
+            *self = Jitter { clock_rate, ..Jitter::default() };
+        }
+        let arrival = now.as_micros() * (u64::from(clock_rate) / 1_000) / 1_000;
         let transit = i64::from((arrival as u32).wrapping_sub(timestamp) as i32);
         if let Some(last) = self.last_transit {
             let difference = (transit - last).unsigned_abs();
             // A jump of the timestamp by more than a second is not jitter.
-            if difference < 8_000 {
+            if difference < u64::from(clock_rate) {
                 self.estimate = self.estimate + difference - ((self.estimate + 8) >> 4);
                 self.highest = self.highest.max(self.estimate);
             }
@@ -355,12 +360,16 @@ impl Jitter {
 
     /// In milliseconds.
     pub fn milliseconds(&self) -> f64 {
-        self.estimate as f64 / 16.0 / 8.0
+        self.in_milliseconds(self.estimate)
     }
 
     /// The highest so far, in milliseconds.
     pub fn highest_milliseconds(&self) -> f64 {
-        self.highest as f64 / 16.0 / 8.0
+        self.in_milliseconds(self.highest)
+    }
+
+    fn in_milliseconds(&self, scaled: u64) -> f64 {
+        scaled as f64 / 16.0 * 1_000.0 / f64::from(self.clock_rate.max(1))
     }
 }
 
@@ -475,14 +484,14 @@ mod tests {
         let mut jitter = Jitter::default();
         let mut now = Time::from_micros(1_000_000_000);
         for packet in 0..500u32 {
-            jitter.update(packet.wrapping_mul(160).wrapping_sub(8_000), now);
+            jitter.update(packet.wrapping_mul(160).wrapping_sub(8_000), 8_000, now);
             now += Duration::from_millis(20);
         }
         assert_eq!(jitter.units(), 0);
         // Alternately 10 ms early and late: every difference is 10 ms (80 units), to which the estimate converges.
         for packet in 500..1_000u32 {
             now += Duration::from_millis(if packet % 2 == 0 { 10 } else { 30 });
-            jitter.update(packet.wrapping_mul(160).wrapping_sub(8_000), now);
+            jitter.update(packet.wrapping_mul(160).wrapping_sub(8_000), 8_000, now);
         }
         assert!((78..=80).contains(&jitter.units()), "{}", jitter.units());
         assert!((jitter.milliseconds() - 10.0).abs() < 0.5);

@@ -28,8 +28,26 @@ pub struct StreamStatistics {
     pub reordered: u64,
     /// Packets that came too late to be played.
     pub late: u64,
-    /// Frames in which something missing was concealed.
+    /// Frames' worth of audio that was made up because its packets were lost or late.
     pub concealed_frames: u64,
+    /// Milliseconds played since the first packet, pauses included.
+    pub played_ms: f64,
+    /// Of these, made up because packets were lost or late.
+    pub concealed_ms: f64,
+    /// Of these, recovered from the packet after a lost one (Opus).
+    pub recovered_ms: f64,
+    /// Milliseconds won and lost by playing slower or faster, so that the delay fits the network.
+    pub stretched_ms: f64,
+    /// Milliseconds passed over because far too much had piled up.
+    pub skipped_ms: f64,
+    /// Holes in what was played, however long each.
+    pub holes: u64,
+    /// How long what is played now waited beyond what the fastest packet of late would have, milliseconds.
+    pub playout_delay_ms: f64,
+    /// The same, mean of the whole stream.
+    pub mean_playout_delay_ms: f64,
+    /// The delay that the network's jitter asks for now, milliseconds.
+    pub target_delay_ms: f64,
     /// Times that the peer's stream began anew: another SSRC, or a jump in sequence or time.
     pub restarts: u64,
     /// Packets from addresses that are not the peer's; ignored.

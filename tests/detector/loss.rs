@@ -8,7 +8,7 @@ use std::time::Duration;
 use strowger::dtmf::{Digit, Phase, Report};
 use strowger::media::codec::g711::{self, Law};
 use strowger::media::stream::{PacketSink, Stream, StreamConfig};
-use strowger::media::{FRAME, FRAME_SAMPLES, MediaEvent};
+use strowger::media::{DelayBounds, FRAME, FRAME_SAMPLES, MediaEvent};
 use strowger::random::Random;
 use strowger::rtp::packet::{HEADER_LENGTH, Header, write_header};
 use strowger::session::{Codec, Direction, LegId, NegotiatedMedia};
@@ -80,7 +80,8 @@ impl Caller {
 
     fn new() -> Self {
         let now = Time::from_micros(1_700_000_000_000_000);
-        let config = StreamConfig { rtp_timeout: Duration::from_secs(30), in_band: true };
+        let config =
+            StreamConfig { rtp_timeout: Duration::from_secs(30), in_band: true, delay: DelayBounds::default() };
         let mut stream = Stream::new(LegId(1), config, Random::from_number(5), now);
         let media = NegotiatedMedia {
             remote_rtp: Self::address(),

@@ -15,7 +15,7 @@ use strowger::call::{
 use strowger::dtmf::{Digit, Phase, ToneGenerator, Way};
 use strowger::flow::AnswerFlow;
 use strowger::media::stream::StreamConfig;
-use strowger::media::{Clip, MediaCommand, MediaEvent, PlayId};
+use strowger::media::{Clip, DelayBounds, MediaCommand, MediaEvent, PlayId};
 use strowger::random::Random;
 use strowger::session::{Codec, Direction, LegId};
 use strowger::sip::agent::{AgentOutput, Census};
@@ -580,8 +580,11 @@ impl World {
                 Some(MediaEvent::OpenFailed { leg, reason: "all ports are taken".into() })
             }
             MediaCommand::Open { leg } => {
-                let port =
-                    self.ours.open(leg, StreamConfig { rtp_timeout: RTP_TIMEOUT, in_band: self.in_band }, self.now);
+                let port = self.ours.open(
+                    leg,
+                    StreamConfig { rtp_timeout: RTP_TIMEOUT, in_band: self.in_band, delay: DelayBounds::default() },
+                    self.now,
+                );
                 Some(MediaEvent::Opened { leg, port })
             }
             MediaCommand::Close { leg } => {
@@ -688,7 +691,7 @@ impl World {
 }
 
 fn phone_stream() -> StreamConfig {
-    StreamConfig { rtp_timeout: Duration::ZERO, in_band: false }
+    StreamConfig { rtp_timeout: Duration::ZERO, in_band: false, delay: DelayBounds::default() }
 }
 
 /// The telephone, as our call names it.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::Stream;
 use crate::media::FRAME;
 use crate::rtp::emodel::{Conditions, Impairment, Rating, rate};
-use crate::rtp::jitter;
 use crate::rtp::statistics::StreamStatistics;
 use crate::session::Codec;
 
@@ -24,8 +23,9 @@ impl Stream {
         let lost = statistics.packets_lost as f64;
         let loss = lost / expected;
         Some(rate(&Conditions {
-            delay: one_way(statistics) + FRAME + Duration::from_millis(u64::from(jitter::DELAY) / 8),
-            loss: ((lost + statistics.late as f64) / expected).min(1.0),
+            delay: one_way(statistics) + FRAME + milliseconds(statistics.mean_playout_delay_ms),
+            // What was late was made up for, too, whether it was played afterwards or not.
+            loss: (statistics.concealed_ms / statistics.played_ms.max(1.0)).min(1.0),
             burst_ratio: lost / self.loss_runs.max(1) as f64 * (1.0 - loss),
             impairment: impairment(self.heard_codec?),
         }))
@@ -43,6 +43,10 @@ impl Stream {
             impairment: impairment(statistics.codec?),
         }))
     }
+}
+
+fn milliseconds(ms: f64) -> Duration {
+    Duration::try_from_secs_f64(ms / 1_000.0).unwrap_or_default()
 }
 
 /// Half the round trip; unknown, as good as none.

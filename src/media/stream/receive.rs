@@ -1,23 +1,21 @@
 //! The hearing half of a stream: datagram → checked packet → right source → order → samples → detector and capture.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::{NoteKind, Received, Stream, tell};
 use crate::dtmf::event::EventArrival;
-use crate::media::codec::Decoder;
+use crate::media::MediaEvent;
+use crate::media::hearing;
 use crate::media::source::{Judgement, is_somewhere};
-use crate::media::{FRAME_SAMPLES, MediaEvent};
-use crate::rtp::jitter::{Insertion, Piece};
 use crate::rtp::packet::{Packet, PacketError};
 use crate::rtp::rtcp::Jitter;
 use crate::rtp::sequence::{Arrival, Sequence};
 use crate::session::Codec;
 use crate::time::Time;
 
-/// Samples of one packet that are used: 200 ms. More is not audio of a telephone.
-const MAX_PACKET_SAMPLES: usize = 1_600;
-/// Of a telephone event, the newest part that is kept free of concealment, in samples.
-const EVENT_TAIL: u32 = 480;
+/// Where the last tick is longer ago than this, we are late, and so is what we see: its arrival says nothing.
+const PUNCTUAL: Duration = Duration::from_millis(30);
 
 /// What a payload type stands for.
 #[derive(Clone, Copy)]
@@ -81,42 +79,23 @@ impl Stream {
         }
     }
 
-    /// Hears one frame: what is due now goes to the detector and the capture.
-    pub(super) fn hear(&mut self, now: Time) {
-        let mut frame = [0; FRAME_SAMPLES];
-        let mut at = 0;
-        let concealer = &mut self.concealer;
-        let lost = self.playout.pull(FRAME_SAMPLES, |piece| {
-            let count = match piece {
-                Piece::Present(samples) => samples.len(),
-                Piece::Missing(count) => count,
-            };
-            if let Some(out) = frame.get_mut(at..at + count) {
-                match piece {
-                    Piece::Present(samples) => concealer.present(samples, out),
-                    Piece::Missing(_) => concealer.missing(out),
-                }
+    /// Hears one frame, which was due at `due`: what the packets hold goes to the detector, and what is played of it to
+    /// the capture.
+    pub(super) fn hear(&mut self, due: Time, now: Time) {
+        let (leg, events, detector) = (self.leg, &mut self.events, &mut self.detector);
+        let steady = detector.as_ref().is_some_and(|detector| detector.current().is_some());
+        let frame = self.hearing.frame(due, steady, &mut |samples| {
+            if let Some(detector) = detector.as_mut() {
+                detector.feed(samples, &mut |heard| tell(events, MediaEvent::Tone { leg, report: heard.at(now) }));
             }
-            at += count;
         });
-        if lost > 0 {
-            self.statistics.concealed_frames += 1;
+        let watched = frame.real && self.diagnosis.wants_level();
+        let finding = if watched { self.diagnosis.level(frame.samples) } else { None };
+        if let Some(capture) = &mut self.capture {
+            capture.keep(frame.samples, frame.sample_rate);
         }
-        if lost == 0
-            && self.diagnosis.wants_level()
-            && self.playout.begun()
-            && let Some(finding) = self.diagnosis.level(&frame)
-        {
+        if let Some(finding) = finding {
             self.note(finding);
-        }
-        if let Some(detector) = &mut self.detector {
-            let (leg, events) = (self.leg, &mut self.events);
-            detector.feed(&frame, &mut |heard| tell(events, MediaEvent::Tone { leg, report: heard.at(now) }));
-        }
-        if let Some(capture) = &mut self.capture
-            && capture.samples.len() < capture.limit
-        {
-            capture.samples.extend_from_slice(&frame);
         }
         let (leg, events) = (self.leg, &mut self.events);
         self.event_receiver.poll(now, &mut |report| tell(events, MediaEvent::Tone { leg, report }));
@@ -192,7 +171,7 @@ impl Stream {
             Arrival::Duplicate => self.statistics.duplicates += 1,
             Arrival::Wild => {}
             Arrival::Restarted => {
-                self.playout.reset();
+                self.hearing.reset();
                 self.restarted(now, "its sequence numbers jumped");
             }
         }
@@ -204,15 +183,14 @@ impl Stream {
                 if matches!(arrival, Arrival::Next { .. })
                     && let Some(received) = &mut self.received
                 {
-                    received.jitter.update(header.timestamp, now);
+                    received.jitter.update(header.timestamp, codec.clock_rate(), now);
                 }
-                let mut samples = [0; MAX_PACKET_SAMPLES];
-                let payload = packet.payload.get(..MAX_PACKET_SAMPLES).unwrap_or(packet.payload);
-                let count = Decoder::new(codec).decode(payload, &mut samples).unwrap_or(0);
-                match self.playout.insert(header.timestamp, samples.get(..count).unwrap_or(&[])) {
-                    Insertion::Kept => {}
-                    Insertion::Late => self.statistics.late += 1,
-                    Insertion::Jumped => self.restarted(now, "its timestamps jumped"),
+                let punctual = self.ticked_at.is_none_or(|ticked| now.since(ticked) <= PUNCTUAL);
+                match self.hearing.take(codec, header.sequence, header.timestamp, packet.payload, now, punctual) {
+                    hearing::Arrival::Kept => {}
+                    hearing::Arrival::Duplicate => self.statistics.duplicates += 1,
+                    hearing::Arrival::Late => self.statistics.late += 1,
+                    hearing::Arrival::Jumped => self.restarted(now, "its timestamps jumped"),
                 }
             }
         }
@@ -236,9 +214,7 @@ impl Stream {
         // say nothing about the audio.
         let of_the_audio = self.received.as_ref().is_some_and(|received| received.ssrc == header.ssrc);
         if of_the_audio && let Some(&[_, _, high, low]) = packet.payload.first_chunk::<4>() {
-            let duration = u32::from(u16::from_be_bytes([high, low]));
-            let tail = duration.min(EVENT_TAIL);
-            self.playout.insert_silence(header.timestamp.wrapping_add(duration - tail), tail as usize);
+            self.hearing.take_event(header.sequence, header.timestamp, u16::from_be_bytes([high, low]));
         }
     }
 
@@ -249,7 +225,7 @@ impl Stream {
             self.lost_before += before.sequence.lost();
             let highest = before.jitter.highest_milliseconds();
             self.statistics.max_jitter_ms = self.statistics.max_jitter_ms.max(highest);
-            self.playout.reset();
+            self.hearing.reset();
             self.restarted(now, "its SSRC changed");
         }
     }

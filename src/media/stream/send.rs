@@ -6,7 +6,7 @@ use super::{PacketSink, Stream};
 use crate::dtmf::{EventSender, ToneGenerator};
 use crate::media::codec::live::LiveEncoder;
 use crate::media::codec::{MAX_FRAME_BYTES, silence};
-use crate::media::{FRAME_SAMPLES, MediaEvent};
+use crate::media::{FRAME, FRAME_SAMPLES, MediaEvent};
 use crate::rtp::packet::{HEADER_LENGTH, Header, write_header};
 use crate::session::{Codec, NegotiatedMedia};
 use crate::time::Time;
@@ -54,9 +54,10 @@ impl Stream {
             self.timestamp = self.timestamp.wrapping_add(skipped.wrapping_mul(step));
             self.paused = true;
         }
-        for _ in 0..frames.clamp(1, MAX_CATCH_UP) {
-            self.hear(now);
+        for late in (0..frames.clamp(1, MAX_CATCH_UP)).rev() {
+            self.hear(now - FRAME * late, now);
         }
+        self.ticked_at = Some(now);
         let destination = self.rules.destination().filter(|_| media.direction.sends());
         self.speak(&media, destination, sink);
         if let Some(finding) = self.diagnosis.look(&media, &self.statistics, now) {
@@ -244,7 +245,11 @@ mod tests {
     impl Leg {
         fn new(media: NegotiatedMedia) -> Self {
             let now = Time::from_micros(1_700_000_000_000_000);
-            let config = StreamConfig { rtp_timeout: Duration::ZERO, in_band: false };
+            let config = StreamConfig {
+                rtp_timeout: Duration::ZERO,
+                in_band: false,
+                delay: crate::media::DelayBounds::default(),
+            };
             let mut stream = Stream::new(LegId(1), config, Random::from_number(5), now);
             stream.connect(media, now);
             Leg { stream, now }

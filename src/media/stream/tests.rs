@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::dtmf::{EventReceiver, Phase, Report, ToneGenerator, Way};
-use crate::media::FRAME;
 use crate::media::codec::g711::{self, Law};
 use crate::media::source::PROBATION_PACKETS;
+use crate::media::{FRAME, FRAME_SAMPLES};
 use crate::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
 use crate::rtp::rtcp::{Compound, MAX_WRITTEN, ReportBlock, RtcpPacket, SenderInfo, Written};
 use crate::session::{Codec, Direction, EventFormat};
@@ -71,7 +71,8 @@ fn negotiated() -> NegotiatedMedia {
 impl Bench {
     fn idle() -> Self {
         let now = Time::from_micros(1_700_000_000_000_000);
-        let config = StreamConfig { rtp_timeout: Duration::from_secs(10), in_band: true };
+        let config =
+            StreamConfig { rtp_timeout: Duration::from_secs(10), in_band: true, delay: DelayBounds::default() };
         let stream = Stream::new(LegId(1), config, Random::from_number(5), now);
         Bench {
             stream,
@@ -432,8 +433,7 @@ fn in_band_digits_survive_loss_reordering_and_duplicates() {
         assert_eq!(bench.digits(Way::InBand), "159D*#0", "seed {seed}");
         let statistics = bench.stream.statistics();
         assert!(statistics.duplicates > 0 && statistics.reordered > 0 && statistics.packets_lost > 0);
-        assert_eq!(statistics.late, 0);
-        assert_eq!(statistics.concealed_frames, statistics.packets_lost);
+        assert!(statistics.late <= 12, "seed {seed}: {statistics:?}");
     }
 }
 
@@ -469,11 +469,12 @@ fn events_of_the_peer_are_reported_and_leave_silence_not_an_echo() {
     else {
         panic!("no capture");
     };
-    // Six frames of delay, ten of tone, then nothing.
-    assert!(heard[6 * 160..16 * 160].iter().all(|sample| sample.abs() > 3_000));
-    assert!(heard[16 * 160 + 40..].iter().all(|sample| sample.abs() <= 8), "the tone was dragged into the event");
-    // The two frames in which the end was repeated carry no audio either; they come out silent.
-    assert_eq!(statistics.concealed_frames, 2);
+    // A frame of delay, ten of tone, then nothing.
+    let heard = heard.samples;
+    assert!(heard[160 + 16..11 * 160].iter().all(|sample| sample.abs() > 3_000));
+    assert!(heard[11 * 160..].iter().all(|sample| sample.abs() <= 16), "the tone was dragged into the event");
+    // The two frames in which the end was repeated carry no audio either, and lost nothing.
+    assert_eq!(statistics.concealed_frames, 0);
 }
 
 #[test]
@@ -532,9 +533,9 @@ fn the_capture_is_what_was_heard_and_bounded() {
     let MediaEvent::Closed { heard: Some(heard), .. } = bench.stream.close(bench.now, &mut Wire::default()) else {
         panic!("no capture");
     };
-    assert_eq!(heard.len(), 20 * 160);
-    assert_eq!(heard[6 * 160], 504);
-    assert_eq!(heard[7 * 160], 1008);
+    assert_eq!((heard.sample_rate, heard.samples.len()), (8_000, 20 * 160));
+    assert_eq!(heard.samples[160 + 80], 504);
+    assert_eq!(heard.samples[2 * 160 + 80], 1008);
 }
 
 #[test]
@@ -588,7 +589,7 @@ fn every_agreed_codec_is_heard_whatever_we_send() {
     let MediaEvent::Closed { heard: Some(heard), .. } = bench.stream.close(bench.now, &mut Wire::default()) else {
         panic!("no capture");
     };
-    assert_eq!(heard[6 * 160], g711::decode(Law::Mu, payload[0]));
+    assert_eq!(heard.samples[160 + 80], g711::decode(Law::Mu, payload[0]));
 }
 
 #[test]
@@ -653,9 +654,9 @@ fn a_new_ssrc_or_a_jump_is_followed() {
     let MediaEvent::Closed { heard: Some(heard), .. } = bench.stream.close(bench.now, &mut Wire::default()) else {
         panic!("no capture");
     };
-    let heard_frames = heard.iter().filter(|sample| **sample == 504).count() / 160;
+    let heard_frames = heard.samples.iter().filter(|sample| **sample == 504).count() / 160;
     // Each new beginning costs its delay; the one jump of the sequence costs its first packet, too.
-    assert!(heard_frames > 80 - 4 * 7, "{heard_frames}");
+    assert!(heard_frames > 80 - 4 * 3, "{heard_frames}");
 }
 
 #[test]

@@ -168,7 +168,9 @@ impl Lane {
         match result {
             Ok(pair) => {
                 let port = pair.port;
-                let config = StreamConfig { rtp_timeout: shared.config.rtp_timeout, in_band: shared.config.in_band };
+                let media = &shared.config;
+                let config =
+                    StreamConfig { rtp_timeout: media.rtp_timeout, in_band: media.in_band, delay: media.delay };
                 let stream = Stream::new(id, config, self.random.fork(), at.now);
                 let place = self.free.pop().unwrap_or_else(|| {
                     self.legs.push(None);

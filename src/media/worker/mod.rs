@@ -23,7 +23,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{MediaCommand, MediaEvent};
+use super::{DelayBounds, MediaCommand, MediaEvent};
 use crate::clock::Clock;
 use crate::random::Random;
 use lane::Lane;
@@ -50,6 +50,8 @@ pub struct MediaConfig {
     pub rtp_timeout: Duration,
     /// Whether legs listen for in-band tones until told otherwise.
     pub in_band: bool,
+    /// Within what the delay of what is heard follows the network's jitter.
+    pub delay: DelayBounds,
     /// Legs that may be open at once; more get `OpenFailed`.
     pub max_legs: usize,
     /// A tick that runs later than this is counted as late. Whole milliseconds.
@@ -66,6 +68,7 @@ impl Default for MediaConfig {
             ports: 20_000..=29_999,
             rtp_timeout: Duration::from_secs(30),
             in_band: true,
+            delay: DelayBounds::default(),
             max_legs: 20_000,
             late: Duration::from_millis(5),
             clock: Clock::start(),

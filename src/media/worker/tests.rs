@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::dtmf::{Digit, Phase, Way};
-use crate::media::{Clip, PlayId, StreamStatistics};
+use crate::media::{Captured, Clip, PlayId, StreamStatistics};
 use crate::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
 use crate::rtp::rtcp::{Compound, RtcpPacket};
 use crate::session::{Codec, Direction, EventFormat, LegId, NegotiatedMedia};
@@ -74,7 +74,7 @@ impl Bench {
         self.send(MediaCommand::Close { leg: LegId(leg) });
         self.wait(|event| match event {
             MediaEvent::Closed { leg: LegId(id), statistics, heard } if *id == leg => {
-                Some((statistics.clone(), heard.clone()))
+                Some((statistics.clone(), heard.clone().map(Captured::at_8k)))
             }
             _ => None,
         })
