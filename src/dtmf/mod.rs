@@ -195,6 +195,14 @@ pub struct Report {
     pub delay: Duration,
 }
 
+impl Report {
+    /// The same of what had waited so long before it was heard.
+    pub fn after(mut self, waiting: Duration) -> Self {
+        self.delay += waiting;
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

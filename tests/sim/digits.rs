@@ -24,6 +24,41 @@ fn told(world: &World) -> Vec<(u32, Digit)> {
     world.events.iter().filter_map(|(_, event)| tone(&event.kind)).collect()
 }
 
+/// Keys that follow each other faster than a tone is heard through a jittery network: an event that was pressed after a
+/// tone would be told before it, did it not wait.
+#[test]
+fn keys_that_overtake_tones_are_put_in_order() {
+    let pressing = Pressing { count: KEYS, ways: Way::ALL.to_vec(), tone_ms: 60, pause_ms: 100 };
+    let waited: usize = (1_000..1_060).map(|seed| closely(seed, &pressing)).sum();
+    assert!(waited > 100, "only {waited} keys waited for their turn: nothing was tried");
+}
+
+/// A call whose plan begins with a key by tones alone; how many keys had to wait.
+fn closely(seed: u64, pressing: &Pressing) -> usize {
+    let mut world = World::clear(seed);
+    world.network.weather.jitter_ms = 60;
+    world.in_band = true;
+    world.answered_call();
+    world.run_ms(1_000);
+    let plan = pressing.plan(&mut Random::from_number(seed));
+    let mut pressed = String::from("D");
+    world.press(Digit::D, Way::InBand, 80);
+    world.run_ms(1_500);
+    for Press { digit, way, .. } in &plan {
+        pressed.push(digit.as_char());
+        world.press(*digit, *way, pressing.tone_ms);
+        world.until("the INFO is answered", |w| !w.info_pending());
+        world.run_ms(u64::from(pressing.tone_ms + pressing.pause_ms));
+    }
+    world.run_ms(1_000);
+    let told: String = world.presses().iter().filter_map(|(_, text)| text.chars().next()).collect();
+    assert_eq!(told, pressed, "seed {seed}, {plan:?}\n{}", world.story());
+    let waited = world.notes.iter().filter(|note| note.text.contains("waits for its turn")).count();
+    world.command(Command::Terminate);
+    world.finish();
+    waited
+}
+
 /// A call on which all of a plan is pressed; how many keys that was.
 fn call(seed: u64, pressing: &Pressing, jitter_ms: u64) -> usize {
     let mut world = World::clear(seed);

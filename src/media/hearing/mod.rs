@@ -32,6 +32,8 @@ mod simulator;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use self::comfort::Comfort;
 use self::conceal::Concealer;
 use self::decimate::Decimator;
@@ -248,6 +250,11 @@ impl Hearing {
             self.comfort.heard(sum / samples.len().max(1) as u32);
         }
         Frame { samples, sample_rate: self.rate, real }
+    }
+
+    /// How long what is played now has waited here; nothing where it came late.
+    pub fn waiting(&self) -> Duration {
+        Duration::from_micros(u64::try_from(self.delay_now).unwrap_or(0))
     }
 
     /// What was heard so far.

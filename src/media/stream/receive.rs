@@ -84,9 +84,13 @@ impl Stream {
     pub(super) fn hear(&mut self, due: Time, now: Time) {
         let (leg, events, detector) = (self.leg, &mut self.events, &mut self.detector);
         let steady = detector.as_ref().is_some_and(|detector| detector.current().is_some());
+        // What is heard has arrived before: keys that are told at once must not pass it.
+        let waiting = self.hearing.waiting() + now.since(due);
         let frame = self.hearing.frame(due, steady, &mut |samples| {
             if let Some(detector) = detector.as_mut() {
-                detector.feed(samples, &mut |heard| tell(events, MediaEvent::Tone { leg, report: heard.at(now) }));
+                detector.feed(samples, &mut |heard| {
+                    tell(events, MediaEvent::Tone { leg, report: heard.at(now).after(waiting) })
+                });
             }
         });
         let watched = frame.real && self.diagnosis.wants_level();
