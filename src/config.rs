@@ -91,7 +91,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "codecs",
-        default: "pcmu,pcma",
+        default: "opus,g722,pcmu,pcma",
         allowed: "opus, g722, l16, pcmu and pcma, most wanted first",
         help: "Codecs; in answers wide-band ones come first, else the offer's order",
     },
@@ -518,7 +518,7 @@ mod tests {
             ("drain-seconds", "3601"),
             ("drain-seconds", "-1"),
             ("max-calls", "0"),
-            ("codecs", "opus"),
+            ("codecs", "gsm"),
             ("codecs", ""),
             ("in-band-dtmf", "maybe"),
             ("tls-names", " , "),

@@ -108,6 +108,15 @@ pub struct Figures {
     pub target_ms: f64,
 }
 
+/// Where what the detector hears comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The peer sent it, or nothing where it meant nothing to be heard.
+    Peer,
+    /// Made up for what was lost: it bridges a tone, and proves none.
+    MadeUp,
+}
+
 /// 20 ms for the ear.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
@@ -232,7 +241,7 @@ impl Hearing {
 
     /// The next 20 ms for the ear. `listen` gets, in pieces, what the detector hears, at
     /// 8 kHz. `steady`: a tone is being heard, so nothing is stretched now.
-    pub fn frame(&mut self, now: Time, steady: bool, listen: &mut impl FnMut(&[i16])) -> Frame<'_> {
+    pub fn frame(&mut self, now: Time, steady: bool, listen: &mut impl FnMut(&[i16], Origin)) -> Frame<'_> {
         self.line.play(std::mem::take(&mut self.handed));
         let before = self.mood;
         if self.begun {
@@ -275,7 +284,7 @@ impl Hearing {
     }
 
     /// Makes a frame and `more` samples lie ahead; of the latter only what is there.
-    fn fill(&mut self, more: usize, now: Time, listen: &mut impl FnMut(&[i16])) {
+    fn fill(&mut self, more: usize, now: Time, listen: &mut impl FnMut(&[i16], Origin)) {
         // Ends: each round adds samples, or takes a packet, or moves `next` to the front packet.
         loop {
             let frame = self.rate as usize / 50;
@@ -327,7 +336,7 @@ impl Hearing {
     }
 
     /// The sender paused for `gap` clock units before `front`. It is made as long as the delay wants it.
-    fn pause(&mut self, gap: i64, missing: usize, now: Time, front: &Waiting<Kind>, listen: &mut impl FnMut(&[i16])) {
+    fn pause(&mut self, gap: i64, missing: usize, now: Time, front: &Waiting<Kind>, listen: &mut impl FnMut(&[i16], Origin)) {
         self.forget_doubt();
         self.mood = Mood::Resting;
         self.tell_silence(gap, listen);
@@ -342,7 +351,7 @@ impl Hearing {
     }
 
     /// Packets for `gap` clock units before `front` were lost, or come later than it.
-    fn hole(&mut self, gap: i64, missing: usize, now: Time, front: &Waiting<Kind>, listen: &mut impl FnMut(&[i16])) {
+    fn hole(&mut self, gap: i64, missing: usize, now: Time, front: &Waiting<Kind>, listen: &mut impl FnMut(&[i16], Origin)) {
         if self.waited > 0 {
             // What was waited for in vain is the beginning of the hole.
             let gone = gap.min(self.waited);
@@ -373,13 +382,13 @@ impl Hearing {
         self.conceal(samples);
         self.concealed += self.at_8k(samples);
         let newest = self.line.newest(samples);
-        hear(&mut self.decimator, self.rate, newest, listen);
+        hear(&mut self.decimator, self.rate, newest, Origin::MadeUp, listen);
         // Rounding must not leave a part of a sample.
         self.next = if self.samples(gap) <= samples { front.timestamp } else { self.next + self.units(samples) };
     }
 
     /// Nothing is there: waits, and fills the frame meanwhile.
-    fn starve(&mut self, missing: usize, listen: &mut impl FnMut(&[i16])) {
+    fn starve(&mut self, missing: usize, listen: &mut impl FnMut(&[i16], Origin)) {
         if self.mood != Mood::Resting {
             if self.mood == Mood::Talking {
                 self.bursts += 1;
@@ -400,7 +409,7 @@ impl Hearing {
     }
 
     /// Decodes the front packet.
-    fn decode(&mut self, codec: Codec, front: &Waiting<Kind>, now: Time, listen: &mut impl FnMut(&[i16])) {
+    fn decode(&mut self, codec: Codec, front: &Waiting<Kind>, now: Time, listen: &mut impl FnMut(&[i16], Origin)) {
         let resting = self.mood == Mood::Resting;
         // Not merely decoded ahead, to have something to stretch.
         let needed = self.line.ahead() < self.rate as usize / 50;
@@ -443,7 +452,7 @@ impl Hearing {
             self.waited = 0;
             self.level = None;
         }
-        hear(&mut self.decimator, self.rate, self.line.newest(fresh), listen);
+        hear(&mut self.decimator, self.rate, self.line.newest(fresh), Origin::Peer, listen);
         if self.mood == Mood::Concealing {
             self.concealer.fade_into(self.line.newest_mut(fresh));
         } else if resting {
@@ -458,7 +467,7 @@ impl Hearing {
     }
 
     /// Recovers what was lost before `front` from it.
-    fn recover(&mut self, gap: i64, front: &Waiting<Kind>, listen: &mut impl FnMut(&[i16])) -> bool {
+    fn recover(&mut self, gap: i64, front: &Waiting<Kind>, listen: &mut impl FnMut(&[i16], Origin)) -> bool {
         // The last of the lost ones only; what comes before it is concealed first.
         let Kind::Audio(codec) = front.kind else { return false };
         if gap != self.span || codec != self.codec {
@@ -471,7 +480,7 @@ impl Hearing {
         let Some(count) = decoder.recover(payload, self.line.room(count)) else { return false };
         self.line.add(count);
         self.recovered += self.at_8k(count);
-        hear(&mut self.decimator, self.rate, self.line.newest(count), listen);
+        hear(&mut self.decimator, self.rate, self.line.newest(count), Origin::Peer, listen);
         self.next = front.timestamp;
         true
     }
@@ -522,7 +531,7 @@ impl Hearing {
     }
 
     /// `units` of an event or pause are played as comfort noise, and moved over.
-    fn comfort(&mut self, units: i64, listen: &mut impl FnMut(&[i16])) {
+    fn comfort(&mut self, units: i64, listen: &mut impl FnMut(&[i16], Origin)) {
         self.forget_doubt();
         self.told = 0;
         self.tell_silence(units, listen);
@@ -565,7 +574,7 @@ impl Hearing {
     }
 
     /// The detector hears a hole of `units`, as it would have been concealed.
-    fn tell_hole(&mut self, units: i64, listen: &mut impl FnMut(&[i16])) {
+    fn tell_hole(&mut self, units: i64, listen: &mut impl FnMut(&[i16], Origin)) {
         let mut left = self.samples(units);
         // Where the waiting began.
         let mut at = self.concealer.made().saturating_sub(self.samples(self.waited));
@@ -575,14 +584,14 @@ impl Hearing {
             for (n, sample) in piece.iter_mut().take(count).enumerate() {
                 *sample = self.concealer.at(at + n);
             }
-            hear(&mut self.decimator, self.rate, piece.get(..count).unwrap_or(&[]), listen);
+            hear(&mut self.decimator, self.rate, piece.get(..count).unwrap_or(&[]), Origin::MadeUp, listen);
             at += count;
             left -= count;
         }
     }
 
     /// The detector hears silence until it has heard `total` units of it in this pause, or enough.
-    fn tell_silence(&mut self, total: i64, listen: &mut impl FnMut(&[i16])) {
+    fn tell_silence(&mut self, total: i64, listen: &mut impl FnMut(&[i16], Origin)) {
         let units = total.min(self.delay.units(MAX_TOLD_MS * 1_000)) - self.told;
         if units <= 0 {
             return;
@@ -591,13 +600,13 @@ impl Hearing {
         let mut left = self.samples(units);
         while left > 0 {
             let count = left.min(320);
-            hear(&mut self.decimator, self.rate, [0i16; 320].get(..count).unwrap_or(&[]), listen);
+            hear(&mut self.decimator, self.rate, [0i16; 320].get(..count).unwrap_or(&[]), Origin::Peer, listen);
             left -= count;
         }
     }
 
     /// Lets the delay follow its target.
-    fn follow(&mut self, now: Time, steady: bool, listen: &mut impl FnMut(&[i16])) {
+    fn follow(&mut self, now: Time, steady: bool, listen: &mut impl FnMut(&[i16], Origin)) {
         self.rest = self.rest.saturating_sub(1);
         if self.rest > 0 || self.mood != Mood::Talking {
             return;
@@ -632,7 +641,7 @@ impl Hearing {
     }
 
     /// Far too much waits: the oldest goes to the detector only.
-    fn pass_over(&mut self, excess: i64, now: Time, listen: &mut impl FnMut(&[i16])) {
+    fn pass_over(&mut self, excess: i64, now: Time, listen: &mut impl FnMut(&[i16], Origin)) {
         let frame = self.rate as usize / 50;
         let most = (excess / 20_000) as usize;
         for _ in 0..most {
@@ -677,11 +686,17 @@ impl Hearing {
 }
 
 /// Gives the detector its samples.
-fn hear(decimator: &mut Decimator, rate: u32, samples: &[i16], listen: &mut impl FnMut(&[i16])) {
+fn hear(
+    decimator: &mut Decimator,
+    rate: u32,
+    samples: &[i16],
+    origin: Origin,
+    listen: &mut impl FnMut(&[i16], Origin),
+) {
     if rate == 8_000 {
-        listen(samples);
+        listen(samples, origin);
     } else {
-        decimator.feed(samples, listen);
+        decimator.feed(samples, &mut |samples| listen(samples, origin));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::simulator::{Ear, FRAME, bursts, losing, networks, run, segmental_snr, speech};
 use super::*;
-use crate::dtmf::tone::ToneEdge;
+use crate::dtmf::tone::{ToneEdge, ToneReport};
 use crate::dtmf::{Detector, Digit, ToneGenerator};
 use crate::media::codec::Encoder;
 use crate::media::codec::g711::{self, Law};
@@ -35,13 +35,17 @@ impl Ear for Listener {
     fn frame(&mut self, now: Time) -> Vec<i16> {
         let steady = self.detector.current().is_some();
         let (detector, digits, told) = (&mut self.detector, &mut self.digits, &mut self.told);
-        let frame = self.hearing.frame(now, steady, &mut |samples| {
+        let mut report = |report: ToneReport| {
+            if report.edge == ToneEdge::Start {
+                digits.push(report.digit.as_char());
+            }
+        };
+        let frame = self.hearing.frame(now, steady, &mut |samples, origin| {
             *told += samples.len();
-            detector.feed(samples, &mut |report| {
-                if report.edge == ToneEdge::Start {
-                    digits.push(report.digit.as_char());
-                }
-            });
+            match origin {
+                Origin::Peer => detector.feed(samples, &mut report),
+                Origin::MadeUp => detector.feed_concealed(samples, &mut report),
+            }
         });
         frame.samples.to_vec()
     }
@@ -106,7 +110,7 @@ fn drifting_clocks_are_followed_for_hours_without_gaps_or_growing_delay() {
                 hearing.take(Codec::Pcmu, sent as u16, timestamp, payload, Time::from_micros(now as u64), true);
                 sent += 1;
             }
-            hearing.frame(Time::from_micros(now as u64), false, &mut |_| {});
+            hearing.frame(Time::from_micros(now as u64), false, &mut |_, _| {});
         }
         let figures = hearing.figures();
         assert!(figures.delay_ms < 60.0 && figures.mean_delay_ms < 45.0, "{ppm}: {figures:?}");
@@ -197,7 +201,7 @@ impl Hand {
 
     fn tick(&mut self) -> i16 {
         self.now += crate::media::FRAME;
-        let frame = self.hearing.frame(self.now, false, &mut |_| {});
+        let frame = self.hearing.frame(self.now, false, &mut |_, _| {});
         assert_eq!(frame.samples.len(), FRAME);
         frame.samples[FRAME / 2]
     }
@@ -283,7 +287,7 @@ fn a_freeze_of_ours_is_caught_up_and_leaves_no_delay() {
             }
             for late in (0..frames.min(25)).rev() {
                 let due = hand.now - crate::media::FRAME * late;
-                hand.hearing.frame(due, false, &mut |samples| told += samples.len());
+                hand.hearing.frame(due, false, &mut |samples, _| told += samples.len());
             }
         };
         (0..100).for_each(|_| tick(&mut hand, 1, &mut sent));
@@ -314,7 +318,7 @@ fn packets_of_any_length_are_played_whole() {
                 sent += 1;
             }
             let now = Time::from_micros(1 << 40) + crate::media::FRAME * tick;
-            heard.extend_from_slice(hearing.frame(now, false, &mut |_| {}).samples);
+            heard.extend_from_slice(hearing.frame(now, false, &mut |_, _| {}).samples);
         }
         let figures = hearing.figures();
         assert!(figures.concealed_ms == 0.0 && figures.mean_delay_ms < 150.0, "{length}: {figures:?}");
@@ -345,7 +349,7 @@ fn wide_band_is_heard_wide_and_detected_narrow() {
             if n != 20 {
                 hearing.take(codec, n as u16, n * step, &payload[..length], now, true);
             }
-            let frame = hearing.frame(now, false, &mut |samples| {
+            let frame = hearing.frame(now, false, &mut |samples, _| {
                 detector.feed(samples, &mut |report| {
                     if report.edge == ToneEdge::Start {
                         heard.push(report.digit.as_char());
@@ -403,7 +407,7 @@ fn any_input_stays_inside() {
         if random.below(2) == 0 {
             now += std::time::Duration::from_micros(random.below(40_000));
             let frame =
-                hearing.frame(now, random.below(4) == 0, &mut |piece| assert!(piece.len() <= MAX_PACKET_SAMPLES));
+                hearing.frame(now, random.below(4) == 0, &mut |piece, _| assert!(piece.len() <= MAX_PACKET_SAMPLES));
             assert_eq!(frame.samples.len(), frame.sample_rate as usize / 50);
         }
     }

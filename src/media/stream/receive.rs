@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{NoteKind, Received, Stream, tell};
+use crate::dtmf::ToneReport;
 use crate::dtmf::event::EventArrival;
 use crate::media::MediaEvent;
-use crate::media::hearing;
+use crate::media::hearing::{self, Origin};
 use crate::media::source::{Judgement, is_somewhere};
 use crate::rtp::packet::{Packet, PacketError};
 use crate::rtp::rtcp::Jitter;
@@ -86,11 +87,14 @@ impl Stream {
         let steady = detector.as_ref().is_some_and(|detector| detector.current().is_some());
         // What is heard has arrived before: keys that are told at once must not pass it.
         let waiting = self.hearing.waiting() + now.since(due);
-        let frame = self.hearing.frame(due, steady, &mut |samples| {
-            if let Some(detector) = detector.as_mut() {
-                detector.feed(samples, &mut |heard| {
-                    tell(events, MediaEvent::Tone { leg, report: heard.at(now).after(waiting) })
-                });
+        let frame = self.hearing.frame(due, steady, &mut |samples, origin| {
+            let Some(detector) = detector.as_mut() else { return };
+            let report = &mut |heard: ToneReport| {
+                tell(events, MediaEvent::Tone { leg, report: heard.at(now).after(waiting) });
+            };
+            match origin {
+                Origin::Peer => detector.feed(samples, report),
+                Origin::MadeUp => detector.feed_concealed(samples, report),
             }
         });
         let watched = frame.real && self.diagnosis.wants_level();

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::{PacketSink, Stream};
 use crate::media::source::is_somewhere;
 use crate::rtp::rtcp::{self, Compound, ReportBlock, RtcpPacket, SenderInfo, Written};
+use crate::session::Codec;
 use crate::time::Time;
 
 impl Stream {
@@ -120,7 +121,8 @@ impl Stream {
             return None;
         }
         self.statistics.remote_lost = Some(block.cumulative_lost);
-        self.statistics.remote_jitter_ms = Some(f64::from(block.jitter) / 8.0);
+        let clock_rate = self.statistics.codec.map_or(8_000, Codec::clock_rate);
+        self.statistics.remote_jitter_ms = Some(f64::from(block.jitter) * 1_000.0 / f64::from(clock_rate));
         if let Some(trip) = rtcp::round_trip(block, now) {
             self.statistics.round_trip_ms = Some(trip.as_secs_f64() * 1_000.0);
         }
