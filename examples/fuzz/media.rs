@@ -48,7 +48,13 @@ impl Leg {
             remote_rtcp: SocketAddr::new(peer().ip(), 4001),
             codec: Codec::Pcmu,
             send_payload_type: 0,
-            receive_payload_types: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],
+            receive_payload_types: vec![
+                (0, Codec::Pcmu),
+                (8, Codec::Pcma),
+                (9, Codec::G722),
+                (96, Codec::L16),
+                (111, Codec::Opus),
+            ],
             send_telephone_event: Some(EventFormat::narrow(101)),
             receive_telephone_events: vec![EventFormat::narrow(101)],
             direction: Direction::SendRecv,
@@ -80,6 +86,9 @@ fn rtp_seeds() -> Vec<Vec<u8>> {
     vec![
         with(0x80, 0x80, &[0xFF; 160]),
         with(0x80, 8, &[0xD5; 160]),
+        with(0x80, 9, &[0xFA; 160]),
+        with(0x80, 96, &[0x12; 640]),
+        with(0x80, 111, &strowger::media::codec::opus::SILENCE),
         with(0x80, 0xE5, &[5, 10, 0, 160]),
         with(0x80, 101, &[5, 0x8A, 6, 64]),
         // Where the crate rtp 0.17.2 panics.

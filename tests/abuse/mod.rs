@@ -61,7 +61,8 @@ impl Bystander {
         // A key that comes early cuts the menu short.
         if heard.len() > menu.samples().len() * 2 {
             let (likeness, _) = find(menu.samples(), &heard).expect("something to hear");
-            assert!(likeness > 0.9, "the menu was heard: {likeness}");
+            // A busy machine makes the phone stretch what it hears, which costs likeness; noise has below 0.3.
+            assert!(likeness > 0.7, "the menu was heard: {likeness}");
         }
     }
 

@@ -16,6 +16,27 @@
 //! - Nothing is there: conceal, without moving on; when the packet comes after all, the delay has grown by that much.
 //!   After [`MAX_WAIT_MS`] the stream is taken to pause.
 //!
+//! # What comes of it
+//! A minute of prompts in G.711 over the networks of the tests, packets seen once a frame. PESQ (narrow band, heard
+//! against what was sent) knows no delay; the buffer before this one always held 120 ms, which a conversation pays for.
+//!
+//! | network | delay, ms | concealed, % (120 ms) | PESQ (120 ms) |
+//! |---|---|---|---|
+//! | clean | 31 | 0 (0) | 4.49 (4.50) |
+//! | 0–40 ms, out of order | 40 | 0 (0) | 4.50 (4.50) |
+//! | Gaussian | 66 | 0.06 (0) | 4.25 (4.50) |
+//! | Wi-Fi stalls, 40–150 ms | 115 | 0.38 (0) | 3.96 (4.43) |
+//! | spikes of 240 ms | 230 | 0.35 (0) | 4.16 (3.92) |
+//! | route changes by 80 ms | 44 | 0.18 (0) | 4.20 (4.50) |
+//! | mobile, 1 % loss | 105 | 1.77 (0.79) | 3.22 (3.86) |
+//! | 1 % loss | 31 | 1.06 (1.06) | 4.16 (4.15) |
+//! | 5 % loss | 31 | 4.89 (4.89) | 3.60 (3.58) |
+//! | 5 % loss in runs of 3 | 29 | 4.56 (4.40) | 3.41 (3.43) |
+//! | clock ±200 ppm | 31 / 28 | 0 (0) | 4.49 (4.50) |
+//! | Wi-Fi, 1 % loss, +200 ppm | 105 | 0.99 (0.69) | 3.97 (4.24) |
+//!
+//! What is lost on wild networks is lost to the price put on delay ([`crate::rtp::delay`]).
+//!
 //! RTP, sources and sequence are `media::stream`'s. Nothing allocates but the first packet of another codec.
 
 mod arrival;
@@ -336,7 +357,14 @@ impl Hearing {
     }
 
     /// The sender paused for `gap` clock units before `front`. It is made as long as the delay wants it.
-    fn pause(&mut self, gap: i64, missing: usize, now: Time, front: &Waiting<Kind>, listen: &mut impl FnMut(&[i16], Origin)) {
+    fn pause(
+        &mut self,
+        gap: i64,
+        missing: usize,
+        now: Time,
+        front: &Waiting<Kind>,
+        listen: &mut impl FnMut(&[i16], Origin),
+    ) {
         self.forget_doubt();
         self.mood = Mood::Resting;
         self.tell_silence(gap, listen);
@@ -351,7 +379,14 @@ impl Hearing {
     }
 
     /// Packets for `gap` clock units before `front` were lost, or come later than it.
-    fn hole(&mut self, gap: i64, missing: usize, now: Time, front: &Waiting<Kind>, listen: &mut impl FnMut(&[i16], Origin)) {
+    fn hole(
+        &mut self,
+        gap: i64,
+        missing: usize,
+        now: Time,
+        front: &Waiting<Kind>,
+        listen: &mut impl FnMut(&[i16], Origin),
+    ) {
         if self.waited > 0 {
             // What was waited for in vain is the beginning of the hole.
             let gone = gap.min(self.waited);

@@ -53,7 +53,7 @@ impl Stream {
                 Meaning::Event
             }
             (None, None) => {
-                self.receive_unknown(number, packet.payload, from, now);
+                self.receive_unknown(&packet, from, now);
                 return;
             }
         };
@@ -131,11 +131,19 @@ impl Stream {
         self.heard_at = now;
     }
 
-    /// A payload type that was not agreed: from the source a sign of life (comfort noise, keep-alive), else nothing.
-    fn receive_unknown(&mut self, number: u8, payload: &[u8], from: SocketAddr, now: Time) {
+    /// A payload type that was not agreed: from the source a sign of life (comfort noise, keep-alive) that says nothing
+    /// but takes a sequence number; else nothing.
+    fn receive_unknown(&mut self, packet: &Packet<'_>, from: SocketAddr, now: Time) {
+        let (header, payload) = (packet.header, packet.payload);
+        let number = header.payload_type;
         if self.rules.source() == Some(from) {
             self.statistics.unknown_payload += 1;
             self.heard(now);
+            if let Some(received) = self.received.as_mut().filter(|received| received.ssrc == header.ssrc)
+                && let Arrival::Next { .. } | Arrival::Reordered = received.sequence.update(header.sequence)
+            {
+                self.hearing.take_other(header.sequence, header.timestamp);
+            }
         } else {
             self.statistics.strangers += 1;
         }

@@ -83,3 +83,22 @@ fn silent_audio_and_payloads_that_were_not_agreed_are_named() {
     bench.tick();
     assert!(bench.notes().iter().any(|note| note.contains("G.729 (payload type 18)")), "{:?}", bench.notes());
 }
+
+#[test]
+fn comfort_noise_that_was_not_agreed_is_not_loss() {
+    let mut bench = Bench::new();
+    talk(&mut bench, 20, 0, 1);
+    for _ in 0..10 {
+        let bytes = bench.packet(13, &[60]);
+        bench.receive(&bytes, peer());
+        bench.sequence = bench.sequence.wrapping_add(1);
+        for _ in 0..10 {
+            bench.timestamp = bench.timestamp.wrapping_add(160);
+            bench.tick();
+        }
+    }
+    talk(&mut bench, 20, 0, 1);
+    bench.ticks(10);
+    let statistics = bench.stream.statistics();
+    assert_eq!((statistics.packets_lost, statistics.unknown_payload), (0, 10));
+}
