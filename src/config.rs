@@ -70,7 +70,7 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "host names and IP addresses, separated by commas",
         help: "The names that the server certificate is valid for",
     },
-    Setting { name: "max-calls", default: "2000", allowed: "1 to 100000", help: "More calls than these get 503" },
+    Setting { name: "max-calls", default: "4000", allowed: "1 to 100000", help: "More calls than these get 503" },
     Setting {
         name: "answer-timeout-seconds",
         default: "30",
