@@ -1,7 +1,7 @@
 #!/bin/bash
-# Runs all tests. What they need beside Rust and a C compiler is installed first, where it is missing: SIPp, Python,
-# Node and recorded voices by apt, the official SDKs by pip and npm into this checkout. No test is skipped: what cannot
-# be installed is an error. Arguments go to the test runner.
+# Runs all tests. What they need beside Rust and a C compiler is installed first, where it is missing: SIPp, baresip,
+# Python, Node and recorded voices by apt, the official SDKs by pip and npm into this checkout. No test is skipped: what
+# cannot be installed is an error. Arguments go to the test runner.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,6 +21,7 @@ packages=()
 [ -d /usr/share/asterisk/sounds/en_US_f_Allison ] || packages+=(asterisk-core-sounds-en-wav) # speech without digits
 command -v curl >/dev/null || packages+=(curl ca-certificates)
 command -v sipp >/dev/null || packages+=(sip-tester)
+command -v baresip >/dev/null || packages+=(baresip-core) # a phone that speaks G.722 and Opus
 python_fits || packages+=(python3 python3-venv)
 major=$(node_major)
 [ "${major:-0}" -ge 20 ] || packages+=(nodejs)
@@ -39,6 +40,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     hash -r
 fi
 command -v sipp >/dev/null || fail "sipp is missing after installing sip-tester"
+command -v baresip >/dev/null || fail "baresip is missing after installing baresip-core"
 python_fits || fail "python3 of at least 3.9 with venv is needed, $(python3 --version 2>&1) was found"
 major=$(node_major)
 # Debian 12 has 18, with which the SDK works too.

@@ -12,7 +12,7 @@ use super::sipp::tool::{Sipp, Transport};
 use crate::support::{Client, Engine, RtpPort, Webhook};
 
 /// The keys in `dtmf-and-speech.wav`.
-const KEYS: [&str; 17] = [
+pub const KEYS: [&str; 17] = [
     "one", "nine", "seven", "three", "zero", "zero", "five", "two", "four", "eight", "six", "asterisk", "a", "b", "c",
     "d", "pound",
 ];

@@ -2,5 +2,6 @@
 //! tool is missing fails and says so.
 
 mod audio;
+mod baresip;
 mod sdk;
 mod sipp;
