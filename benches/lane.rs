@@ -63,6 +63,7 @@ fn media(peer: u16) -> NegotiatedMedia {
         receive_telephone_events: vec![EventFormat::narrow(101)],
         direction: Direction::SendRecv,
         ptime_ms: 20,
+        send_dtx: false,
     }
 }
 

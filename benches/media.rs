@@ -59,6 +59,7 @@ impl Leg {
             receive_telephone_events: vec![EventFormat::narrow(101)],
             direction: Direction::SendRecv,
             ptime_ms: 20,
+            send_dtx: false,
         };
         stream.connect(media, now);
         let prompt: Vec<i16> = (0..80_000).map(speech).collect();

@@ -160,4 +160,7 @@ pub struct NegotiatedMedia {
     pub direction: Direction,
     /// Milliseconds of audio a packet that the peer asked for (`a=ptime`); 20 where it said nothing.
     pub ptime_ms: u32,
+    /// The peer would rather have nothing than silence (`usedtx=1` of Opus, RFC 7587 §6.1).
+    #[serde(default)]
+    pub send_dtx: bool,
 }

@@ -116,6 +116,9 @@ struct AudioLine {
     /// One for each clock rate at most, in the peer's order.
     events: Vec<EventLine>,
     ptime_ms: u32,
+    /// Does its Opus ask for nothing in silence?
+    #[serde(default)]
+    dtx: bool,
 }
 
 /// A telephone-event format of a peer.
@@ -189,12 +192,14 @@ impl AudioLine {
                 .and_then(|v| v.trim().parse().ok())
                 .filter(|ms| (10..=200).contains(ms))
                 .unwrap_or(20),
+            dtx: false,
         };
         for number in media.fmt.split_ascii_whitespace().take(MAX_FORMATS) {
             let Some(number) = number.parse::<u8>().ok().filter(|n| *n < 128) else { continue };
             match encoding_of(media, number) {
                 Some(Encoding::Audio(codec)) if !line.codecs.iter().any(|(_, c)| *c == codec) => {
                     line.codecs.push((number, codec));
+                    line.dtx |= codec == Codec::Opus && wants_dtx(media, number);
                 }
                 Some(Encoding::TelephoneEvent(clock_rate))
                     if !line.events.iter().any(|event| event.format.clock_rate == clock_rate) =>
@@ -242,6 +247,16 @@ fn encoding_of(media: &sdp_types::Media, number: u8) -> Option<Encoding> {
 /// The channels in `a=rtpmap`: always two for Opus, of which each side sends what it has (RFC 7587 §7).
 fn channels_of(codec: Codec) -> &'static str {
     if codec == Codec::Opus { "2" } else { "1" }
+}
+
+/// Does `a=fmtp` of Opus say that the peer prefers discontinuous transmission (RFC 7587 §6.1)?
+fn wants_dtx(media: &sdp_types::Media, number: u8) -> bool {
+    named(&media.attributes, "fmtp")
+        .filter_map(|value| value.split_once(|c: char| c.is_ascii_whitespace()))
+        .filter(|(n, _)| n.trim().parse::<u8>().ok() == Some(number))
+        .flat_map(|(_, parameters)| parameters.split(';'))
+        .filter_map(|parameter| parameter.split_once('='))
+        .any(|(name, value)| name.trim().eq_ignore_ascii_case("usedtx") && value.trim() == "1")
 }
 
 /// Does `a=fmtp` of telephone-event name event 16? Without fmtp only 0–15 are meant (RFC 4733 §2.4.1).
@@ -427,6 +442,7 @@ impl LocalDescription {
             receive_telephone_events: self.events.clone(),
             direction,
             ptime_ms: audio.ptime_ms,
+            send_dtx: audio.dtx && codec == Codec::Opus,
         };
         Ok((body, negotiated))
     }
@@ -456,6 +472,7 @@ impl LocalDescription {
             receive_telephone_events: if events.is_empty() { Vec::new() } else { self.events.clone() },
             direction: narrowed(seen_from_here(audio), self.offered_direction),
             ptime_ms: audio.ptime_ms,
+            send_dtx: audio.dtx && codec == Codec::Opus,
         })
     }
 

@@ -371,3 +371,17 @@ fn garbage_is_refused_without_a_panic() {
         }
     }
 }
+
+#[test]
+fn opus_without_silence_is_as_the_peer_asks() {
+    for (parameters, dtx) in
+        [("usedtx=1", true), ("minptime=10; usedtx=1;useinbandfec=1", true), ("usedtx=0", false), ("stereo=1", false)]
+    {
+        let offer =
+            format!("{HEAD}m=audio 4000 RTP/AVP 0 111\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 {parameters}\r\n");
+        let (_, agreed) = answer(&offer, &ours(&[Codec::Opus, Codec::Pcmu])).unwrap();
+        assert_eq!((agreed.codec, agreed.send_dtx), (Codec::Opus, dtx), "{parameters}");
+        let (_, narrow) = answer(&offer, &both()).unwrap();
+        assert!(!narrow.send_dtx, "of Opus only");
+    }
+}

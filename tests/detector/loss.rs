@@ -93,6 +93,7 @@ impl Caller {
             receive_telephone_events: Vec::new(),
             direction: Direction::SendRecv,
             ptime_ms: 20,
+            send_dtx: false,
         };
         stream.connect(media, now);
         Caller { stream, now, began: now, sequence: 1, timestamp: 160 }

@@ -67,6 +67,7 @@ pub fn negotiated(direction: Direction) -> NegotiatedMedia {
         receive_telephone_events: vec![EventFormat::narrow(101)],
         direction,
         ptime_ms: 20,
+        send_dtx: false,
     }
 }
 

@@ -248,6 +248,7 @@ mod tests {
             receive_telephone_events: vec![EventFormat::narrow(96)],
             direction: Direction::SendRecv,
             ptime_ms: 20,
+            send_dtx: false,
         }
     }
 

@@ -152,6 +152,8 @@ pub struct Stream {
     timestamp: u32,
     /// The next audio packet follows a pause.
     paused: bool,
+    /// Frames of silence since there was something to say.
+    silent_frames: u32,
     player: Option<Player>,
     waiting_tones: VecDeque<ToneJob>,
     tones: Option<send::SendingTones>,
@@ -192,6 +194,7 @@ impl Stream {
             sequence: random.u32() as u16,
             timestamp: random.u32(),
             paused: true,
+            silent_frames: 0,
             player: None,
             waiting_tones: VecDeque::new(),
             tones: None,

@@ -65,6 +65,7 @@ impl Bench {
             receive_telephone_events: vec![EventFormat::narrow(101)],
             direction: Direction::SendRecv,
             ptime_ms: 20,
+            send_dtx: false,
         };
         change(&mut media);
         self.send(MediaCommand::Connect { leg: LegId(leg), media });
