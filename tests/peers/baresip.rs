@@ -1,5 +1,5 @@
 //! baresip, a softphone that is not ours, calls the engine in G.722, Opus and PCMA: its own recording shows what it
-//! heard, its keys come once each by telephone-event (RFC 4733), and so do those that it plays as tones.
+//! heard, keys go once each by telephone-event (RFC 4733) either way, and so do those that it plays as tones.
 
 use std::f64::consts::TAU;
 use std::io::Write;
@@ -25,6 +25,9 @@ const LOUDNESS: f64 = 8_000.0;
 
 /// What is typed on baresip's keypad, and how the engine calls it.
 const TYPED: [(&str, &str); 4] = [("4", "four"), ("4", "four"), ("*", "asterisk"), ("#", "pound")];
+
+/// What the engine presses, and how baresip calls it.
+const PRESSED: [(&str, char); 3] = [("seven", '7'), ("seven", '7'), ("asterisk", '*')];
 
 /// baresip as a process, with one account and its files in a folder of its own.
 struct Baresip {
@@ -61,8 +64,8 @@ impl Baresip {
         std::fs::write(at("accounts"), account).expect("its account");
         let log = std::fs::File::create(at("log")).expect("its log");
         let mut command = Command::new(program);
-        // With all that it sends and receives in SIP.
-        command.args(["-4", "-s", "-f"]).arg(folder.path()).current_dir(folder.path()).stdin(Stdio::piped());
+        // With the keys that it hears, and all that it sends and receives in SIP.
+        command.args(["-4", "-v", "-s", "-f"]).arg(folder.path()).current_dir(folder.path()).stdin(Stdio::piped());
         command.stderr(log.try_clone().expect("its log")).stdout(log);
         let mut process = command.spawn().expect("baresip");
         let keyboard = process.stdin.take().expect("its standard input");
@@ -79,8 +82,8 @@ impl Baresip {
         self.type_in(&format!("/ausrc aufile,{}\n", file.display()));
     }
 
-    /// Ends it; what it heard, at 16 kHz.
-    async fn quit(mut self) -> Vec<i16> {
+    /// Ends it; what it heard, at 16 kHz, and the keys.
+    async fn quit(mut self) -> (Vec<i16>, Vec<char>) {
         self.type_in("/quit\n");
         let ended = tokio::time::timeout(PATIENCE, async {
             while self.process.try_wait().expect("its state").is_none() {
@@ -97,7 +100,16 @@ impl Baresip {
         let spec = reader.spec();
         let samples: Vec<i16> = reader.into_samples().collect::<Result<_, _>>().expect("samples");
         let left: Vec<i16> = samples.iter().step_by(usize::from(spec.channels)).copied().collect();
-        resampled(&left, spec.sample_rate, 16_000)
+        let log = self.log();
+        let pressed = log.lines().filter_map(|line| line.strip_suffix("' (end=0)")?.split_once("received event: '"));
+        let keys = pressed.filter_map(|(_, key)| key.chars().next()).collect();
+        (resampled(&left, spec.sample_rate, 16_000), keys)
+    }
+
+    /// What it said so far.
+    fn log(&self) -> String {
+        let bytes = std::fs::read(self.folder.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
@@ -106,8 +118,7 @@ impl Drop for Baresip {
         let _ = self.process.kill();
         let _ = self.process.wait();
         if std::thread::panicking() {
-            let log = std::fs::read(self.folder.path().join("log")).unwrap_or_default();
-            eprintln!("baresip's log:\n{}", String::from_utf8_lossy(&log));
+            eprintln!("baresip's log:\n{}", self.log());
         }
     }
 }
@@ -199,6 +210,9 @@ async fn call(name: &str, account: &str) -> (f64, f64) {
         assert_eq!(event["tone"], tone, "{event}");
         told.push(tone.to_owned());
     }
+    let press = json!({"tones": PRESSED.map(|(tone, _)| tone), "targetParticipant": incoming["from"]});
+    client.post(&format!("{call}:sendDtmfTones"), press).await;
+    application.expect("SendDtmfTonesCompleted").await;
     // When the file is over it hangs up: so many keys come and no more.
     phone.play_keys();
     loop {
@@ -223,7 +237,8 @@ async fn call(name: &str, account: &str) -> (f64, f64) {
     let count = |way: &str| lines.iter().filter(|line| line.contains(&format!(" pressed, by {way}"))).count();
     assert_eq!((count("telephone-event"), count("in-band")), (TYPED.len(), KEYS.len()), "{lines:#?}");
 
-    let heard = phone.quit().await;
+    let (heard, keys) = phone.quit().await;
+    assert_eq!(keys, PRESSED.map(|(_, key)| key), "{lines:#?}");
     let prompts = Prompts::new(PromptConfig::default());
     let clip = prompts.load(&Source::parse(SPEECH).expect("a source")).await.expect("the prompt");
     assert_eq!(clip.rate_hz(), 8_000);
