@@ -93,7 +93,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "codecs",
         default: "opus,g722,pcmu,pcma",
         allowed: "opus, g722, l16, pcmu and pcma, most wanted first",
-        help: "Codecs; in answers wide-band ones come first, else the offer's order",
+        help: "Codecs offered and taken, the first that both have; of pcmu and pcma the one that the peer prefers",
     },
     Setting { name: "in-band-dtmf", default: "true", allowed: "true or false", help: "Listen for tones in the audio" },
     Setting {

@@ -4,9 +4,10 @@
 //!
 //! # Choices
 //! - One audio line is taken, the first that we can answer; every other line is refused with port 0, in its place.
-//! - An answer lists what both speak with the offer's payload numbers (RFC 3264 §6.1): wide-band codecs first, so that
-//!   a phone that can is heard well though it lists G.711 first out of habit; else in the offer's order. Who wants the
-//!   narrow band configures no other codecs. Our offers have the configured order.
+//! - An answer lists what both speak with the offer's payload numbers (RFC 3264 §6.1) in the configured order, as our
+//!   offers do: with wide-band codecs in front a phone that can is heard well though it lists G.711 first out of habit.
+//!   Of the two laws of G.711, which sound the same, the one that the offer prefers is taken: it spares the peer's
+//!   network a conversion.
 //! - Opus is `opus/48000/2` whatever is in it (RFC 7587 §7); G.722 is `G722/8000` (RFC 3551 §4.5.2). A codec by another
 //!   rate or number of channels is not ours.
 //! - There is a telephone-event for each clock rate among the codecs of an offer; we send the one at the clock of the
@@ -40,9 +41,6 @@ const L16: u8 = 97;
 
 /// What we tell of Opus (RFC 7587 §6.1): packets of 10 ms or more, FEC is of use, and nothing above 8 kHz of audio is.
 const OPUS_PARAMETERS: &str = "minptime=10;useinbandfec=1;maxplaybackrate=16000";
-
-/// Sample rate in Hz from which on a codec is wide-band.
-const WIDE_BAND: u32 = 16_000;
 
 /// Why a description led to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -326,10 +324,16 @@ fn narrowed(a: Direction, b: Direction) -> Direction {
     from_parts(a.sends() && b.sends(), a.receives() && b.receives())
 }
 
+/// The place of a codec in our order. The two laws of G.711 share the better one's.
+fn preference(codec: Codec, ours: &[Codec]) -> Option<usize> {
+    let law = |codec| matches!(codec, Codec::Pcmu | Codec::Pcma);
+    ours.iter().position(|own| *own == codec || law(*own) && law(codec))
+}
+
 fn common(audio: &AudioLine, ours: &[Codec]) -> Vec<(u8, Codec)> {
     let mut common: Vec<_> = audio.codecs.iter().copied().filter(|(_, codec)| ours.contains(codec)).collect();
     // Stable: among equals the offer's order stays.
-    common.sort_by_key(|(_, codec)| codec.sample_rate() < WIDE_BAND);
+    common.sort_by_key(|(_, codec)| preference(*codec, ours));
     common
 }
 

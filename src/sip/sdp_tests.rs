@@ -258,13 +258,14 @@ fn wide() -> LocalMedia {
 }
 
 #[test]
-fn the_wide_band_is_taken_where_both_can_and_the_offers_order_among_equals() {
+fn our_order_decides_and_the_offers_between_the_laws_of_g711() {
     // Offered numbers; what we answer with.
     for (offered, answered) in [
         ("0 8 9", "9 0 8"),
         ("8 0", "8 0"),
-        ("8 9 0 111", "9 111 8 0"),
+        ("8 9 0 111", "111 9 8 0"),
         ("111 9", "111 9"),
+        ("9 111", "111 9"),
         ("0 112", "0"),
         ("0 113 114", "0"),
         ("8 115 0", "8 0"),
@@ -277,6 +278,9 @@ fn the_wide_band_is_taken_where_both_can_and_the_offers_order_among_equals() {
         assert!(body.contains(&format!("m=audio 20000 RTP/AVP {answered}\r\n")), "{offered}: {body}");
         assert_eq!(agreed.receive_payload_types.first(), Some(&(agreed.send_payload_type, agreed.codec)));
     }
+    let narrow_first = ours(&[Codec::Pcma, Codec::Pcmu, Codec::G722]);
+    let (body, _) = answer(&format!("{HEAD}m=audio 4000 RTP/AVP 9 0 8\r\n"), &narrow_first).unwrap();
+    assert!(body.contains("m=audio 20000 RTP/AVP 0 8 9\r\n"), "{body}");
     let linear = ours(&[Codec::L16, Codec::Pcmu]);
     let offer = format!("{HEAD}m=audio 4000 RTP/AVP 0 11 115\r\na=rtpmap:115 L16/16000/1\r\n");
     assert_eq!(answer(&offer, &linear).unwrap().1.codec, Codec::L16);
