@@ -430,6 +430,14 @@ pub struct MediaFigures {
     pub packets_lost: u64,
     /// Packets of the peer that came too late to be played.
     pub packets_late: u64,
+    /// What we did not send because our machine was late, in frames of 20 ms.
+    pub frames_skipped: u64,
+    /// Audio that was made up because its packets were lost or late, milliseconds.
+    pub concealed_ms: f64,
+    /// Of the lost audio, what was recovered from the packet after it (Opus), milliseconds.
+    pub recovered_ms: f64,
+    /// How long what was played had waited beyond the fastest packets, mean of the whole call, milliseconds.
+    pub mean_playout_delay_ms: f64,
     /// Packets of ours that the peer's last RTCP report calls lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_packets_lost: Option<i32>,
