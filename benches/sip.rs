@@ -170,7 +170,7 @@ fn whole_call_both_sides(bencher: Bencher) {
         };
         agents[0].place(leg, invite, now);
         let setup = exchange(&mut agents, now);
-        now = now + Duration::from_secs(1);
+        now += Duration::from_secs(1);
         agents[0].command(leg, LegCommand::Hangup { reason: None }, now).expect("it hangs up");
         let all = setup + exchange(&mut agents, now);
         assert_eq!(all, 7, "INVITE, 100, 180, 200, ACK, BYE, 200");

@@ -23,8 +23,11 @@ struct Target {
     /// Pieces that its parser has an opinion about.
     spice: &'static [&'static [u8]],
     /// Reads one input. State may live from one to the next. True: it was sound.
-    read: Box<dyn FnMut(&[u8]) -> bool>,
+    read: Reader,
 }
+
+/// What reads one input.
+type Reader = Box<dyn FnMut(&[u8]) -> bool>;
 
 /// A target's name and how it is made.
 type Row = (&'static str, fn() -> Target);

@@ -70,7 +70,7 @@ impl Leg {
         give(&mut self.stream, self.now);
         self.inputs += 1;
         if self.inputs.is_multiple_of(4) {
-            self.now = self.now + FRAME;
+            self.now += FRAME;
             self.stream.tick(self.now, 1, &mut Nowhere);
             while self.stream.poll_event().is_some() {}
         }
@@ -109,7 +109,7 @@ pub fn rtp() -> Target {
         if let Ok(packet) = &parsed {
             assert!(packet.payload.len() + 12 <= input.len());
         }
-        let from = if input.len() % 5 == 0 { stranger } else { peer() };
+        let from = if input.len().is_multiple_of(5) { stranger } else { peer() };
         leg.hear(|stream, now| stream.receive_rtp(input, from, now));
         parsed.is_ok()
     };
@@ -206,7 +206,7 @@ pub fn dtmf_event() -> Target {
         let Some((&[s0, s1, t0, t1, t2, marker, p0, p1], payload)) = input.split_first_chunk::<8>() else {
             return false;
         };
-        now = now + Duration::from_millis(u64::from(u16::from_be_bytes([p0, p1])));
+        now += Duration::from_millis(u64::from(u16::from_be_bytes([p0, p1])));
         timestamp = timestamp.wrapping_add(u32::from_be_bytes([0, t0, t1, t2]));
         let sequence = u16::from_be_bytes([s0, s1]);
         let packet = EventArrival { sequence, timestamp, marker: marker & 1 != 0, payload };

@@ -279,7 +279,7 @@ impl Agent {
                 self.agent.transport_lost(&peer, self.now);
                 self.poll();
             }
-            5 => self.now = self.now + Duration::from_millis(self.random.below(2_000)),
+            5 => self.now += Duration::from_millis(self.random.below(2_000)),
             _ => {}
         }
         let mut turns = 0;
@@ -326,7 +326,7 @@ pub fn digest() -> Target {
     let mut random = Random::from_number(7616);
     let credentials = Credentials { user: "al\"ice".into(), password: "secret".into() };
     let read = move |input: &[u8]| {
-        let found = challenges(input.split(|byte| *byte == b'\n'), input.len() % 2 == 0);
+        let found = challenges(input.split(|byte| *byte == b'\n'), input.len().is_multiple_of(2));
         let some = !found.is_empty();
         let (mut authenticator, mut rounds) = (Authenticator::default(), Rounds::default());
         for _ in 0..3 {

@@ -24,6 +24,7 @@ pub const QUEUE: usize = 65_536;
 const BATCH: usize = 64;
 
 /// What the signalling task is told from inside.
+#[expect(clippy::large_enum_variant, reason = "what is large is rare: a box gains nothing")]
 pub enum Signal {
     /// For a leg.
     Command(LegId, LegCommand),

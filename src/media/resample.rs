@@ -248,7 +248,7 @@ mod tests {
         for rate in [11025, 44100, 48000] {
             for count in [0usize, 1, 5, 100, 3071, 3072, 3073, 10_000] {
                 let samples = &tone(rate, 440.0, 1.0, 0.3)[..count];
-                let whole = resample(rate, samples, usize::MAX.min(count.max(1)));
+                let whole = resample(rate, samples, count.max(1));
                 assert_eq!(whole.len(), (count * 8000).div_ceil(rate as usize), "{rate} {count}");
                 assert_eq!(whole, resample(rate, samples, 13));
             }

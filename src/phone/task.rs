@@ -109,7 +109,7 @@ impl Task {
             Wish::Dial { uri, destination, transport } => {
                 let leg = self.agent.new_leg();
                 self.line = Some(Line { leg, stage: Stage::Dialling { uri, destination, transport }, over: None });
-                self.to_media(MediaCommand::Open { leg });
+                self.tell_media(MediaCommand::Open { leg });
             }
             Wish::Press(digit, way) => self.press(digit, way),
             Wish::Say(clip) => self.say(clip),
@@ -128,10 +128,10 @@ impl Task {
                 self.plays += 1;
                 let id = self.plays;
                 let digits = vec![digit];
-                self.to_media(MediaCommand::SendTones { leg, id, digits, tone_ms: KEY_MS, gap_ms: KEY_MS });
+                self.tell_media(MediaCommand::SendTones { leg, id, digits, tone_ms: KEY_MS, gap_ms: KEY_MS });
             }
             Way::InBand => {
-                let mut tones = ToneGenerator::new(&[digit], KEY_MS, KEY_MS);
+                let mut tones = ToneGenerator::new([digit], KEY_MS, KEY_MS);
                 let mut samples = vec![0; 8 * 2 * KEY_MS as usize];
                 tones.fill(&mut samples);
                 self.say(Arc::new(Clip::new(samples)));
@@ -150,10 +150,10 @@ impl Task {
         let Some(leg) = self.line.as_ref().map(|line| line.leg) else { return };
         self.plays += 1;
         let play = PlayId(self.plays);
-        self.to_media(MediaCommand::Play { leg, play, clips: vec![clip], repeat: false });
+        self.tell_media(MediaCommand::Play { leg, play, clips: vec![clip], repeat: false });
     }
 
-    fn to_media(&mut self, command: MediaCommand) {
+    fn tell_media(&mut self, command: MediaCommand) {
         let leg = command.leg();
         if self.media.send(leg.0, command).is_err() {
             tracing::warn!(%leg, "the phone's media is too busy");
@@ -238,7 +238,7 @@ impl Task {
                 let _ = self.agent.command(leg, LegCommand::Ring, now);
                 self.line = Some(Line { leg, stage: Stage::Answering, over: None });
                 self.tell(PhoneEvent::Called { from: invitation.from.uri });
-                self.to_media(MediaCommand::Open { leg });
+                self.tell_media(MediaCommand::Open { leg });
             }
             AgentOutput::Leg(leg, event) => self.leg(leg, event),
             AgentOutput::Trace { .. } | AgentOutput::Gone(_) | AgentOutput::Counter(_) => {}
@@ -252,13 +252,13 @@ impl Task {
         match event {
             LegEvent::Ringing { status } => self.tell(PhoneEvent::Ringing(status)),
             LegEvent::Accepted { media } => {
-                self.to_media(MediaCommand::Capture { leg, limit_frames: EARS });
+                self.tell_media(MediaCommand::Capture { leg, limit_frames: EARS });
                 if let Some(media) = media {
-                    self.to_media(MediaCommand::Connect { leg, media });
+                    self.tell_media(MediaCommand::Connect { leg, media });
                 }
                 self.tell(PhoneEvent::Connected);
             }
-            LegEvent::MediaChanged { media } => self.to_media(MediaCommand::Connect { leg, media }),
+            LegEvent::MediaChanged { media } => self.tell_media(MediaCommand::Connect { leg, media }),
             LegEvent::Failed { status, phrase, .. } => self.over(leg, Over::Failed(status, phrase)),
             LegEvent::Cancelled { .. } => self.over(leg, Over::Failed(487, "Request Terminated".to_owned())),
             LegEvent::Ended { by, .. } => self.over(leg, Over::Ended { by_peer: by == Side::Remote }),
@@ -274,7 +274,7 @@ impl Task {
         if let Some(line) = &mut self.line {
             line.over = Some(over);
         }
-        self.to_media(MediaCommand::Close { leg });
+        self.tell_media(MediaCommand::Close { leg });
     }
 
     fn tell(&self, event: PhoneEvent) {

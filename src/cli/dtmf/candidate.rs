@@ -329,12 +329,12 @@ mod tests {
     use std::f64::consts::TAU;
 
     use super::*;
-    use crate::dtmf::tone::frequencies;
+    use crate::dtmf::tone::{amplitude, frequencies};
 
     /// A digit's tones between silences: length in ms, levels in dBm0, frequency offset of the high tone in percent.
     fn tones(digit: Digit, ms: usize, low_dbm0: f64, high_dbm0: f64, high_off: f64, third: f64) -> Vec<i16> {
         let (low, high) = frequencies(digit);
-        let peak = |dbm0: f64| 32_767.0 * 10f64.powf((dbm0 - 3.14) / 20.0);
+        let peak = amplitude;
         let mut samples = vec![0; 1600];
         samples.extend((0..ms * 8).map(|n| {
             let wave = |hz: f64, peak: f64| peak * (TAU * hz * n as f64 / 8000.0).sin();

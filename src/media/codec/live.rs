@@ -1,5 +1,5 @@
-//! Live audio at any of our rates into any codec: what speaks in-band tones, what bridges legs whose codecs differ, and
-//! prompts that are not encoded yet.
+//! Live audio at any of our rates into any codec: what speaks in-band tones and prompts that are not encoded yet,
+//! and what a mixer will speak with to legs whose codecs differ (no call has two legs yet).
 
 use super::{Encoder, MAX_FRAME_BYTES};
 use crate::media::resample::Resampler;

@@ -95,7 +95,8 @@ impl Stream {
         }
         let silent = self.tones.is_none() && self.player.is_none() && outgoing.event_marker.is_none();
         self.silent_frames = if silent { self.silent_frames.saturating_add(1) } else { 0 };
-        let left_out = media.send_dtx && self.silent_frames > DTX_AFTER && self.silent_frames % DTX_EVERY != 0;
+        let left_out =
+            media.send_dtx && self.silent_frames > DTX_AFTER && !self.silent_frames.is_multiple_of(DTX_EVERY);
         let Some(destination) = destination.filter(|_| !left_out) else {
             self.paused = true;
             return;

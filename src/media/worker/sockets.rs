@@ -1,10 +1,13 @@
 //! A leg's datagrams on their way between its sockets and its stream, and which RTCP sockets have something to read.
 //!
 //! An RTP socket is connected to its leg's source while nobody else can become it ([`Door`]): the system then finds its
-//! way to the peer once, not for each packet. Every RTP socket is read in every tick until it is empty: one packet a frame is the rule there. RTCP comes once in
-//! seconds, so those sockets are watched together, by one `epoll` call a slot for all legs of a thread; where the
-//! system has none, each is read in each tick. Reading and sending in batches was measured and left out: packets of
-//! one slot belong to as many sockets, and `recvmmsg` on a socket that holds one packet costs more than two reads.
+//! way to the peer once, not for each packet. Every RTP socket is read in every tick until it is empty: one packet a
+//! frame is the rule there. RTCP comes once in seconds, so those sockets are watched together, by one `epoll` call a
+//! slot for all legs of a thread; where the system has none, each is read in each tick.
+//!
+//! Reading and sending in batches was measured and left out: packets of one slot belong to as many sockets, and
+//! `recvmmsg` on a socket that holds one packet costs more than two reads (a leg's whole frame at 1,000 legs: 5.65 µs
+//! with it, 5.21 without, 6.35 and 6.40 on sockets that are not connected; bare send and receive 4.75).
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};

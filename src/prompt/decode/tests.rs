@@ -224,7 +224,7 @@ fn seal_pages(audio: &mut [u8]) {
         }
         page[22..26].fill(0);
         let checksum = page.iter().fold(0u32, |sum, &byte| {
-            (0..8).fold(sum ^ u32::from(byte) << 24, |sum, _| sum << 1 ^ (sum >> 31) * 0x04c1_1db7)
+            (0..8).fold(sum ^ u32::from(byte) << 24, |sum, _| (sum << 1) ^ ((sum >> 31) * 0x04c1_1db7))
         });
         page[22..26].copy_from_slice(&checksum.to_le_bytes());
     }

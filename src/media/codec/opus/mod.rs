@@ -142,9 +142,9 @@ impl Encoder {
         let mut inner = Box::new(encoder.expect("only rates that it takes come here"));
         // RFC 7587 §3.1.1: what speech needs at its band, and room for FEC.
         inner.bitrate_bps = match rate {
-            ..=12_000 => 20_000,
-            ..=16_000 => 28_000,
-            ..=24_000 => 36_000,
+            0..=12_000 => 20_000,
+            12_001..=16_000 => 28_000,
+            16_001..=24_000 => 36_000,
             _ => 40_000,
         };
         inner.complexity = complexity;
