@@ -116,6 +116,11 @@ impl Decoder {
         }
     }
 
+    /// Does `payload` carry the packet before it (Opus' in-band FEC)?
+    pub fn carries_the_one_before(&self, payload: &[u8]) -> bool {
+        matches!(self, Decoder::Opus(_)) && opus::carries_the_one_before(payload)
+    }
+
     /// Fills `out` with the codec's own concealment of a lost packet of that length, and moves its state on.
     /// False: it has none (or none for this length: Opus wants multiples of 2.5 ms), and the caller conceals.
     pub fn conceal(&mut self, out: &mut [i16]) -> bool {

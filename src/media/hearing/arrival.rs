@@ -119,6 +119,7 @@ impl Hearing {
         self.begun = false;
         self.mood = Mood::Resting;
         self.waited = 0;
+        self.redundancy.0 = 0;
         self.doubtful = 0;
         self.told = 0;
         self.late_run = 0;

@@ -16,6 +16,9 @@
 //! - Nothing is there: conceal, without moving on; when the packet comes after all, the delay has grown by that much.
 //!   After [`MAX_WAIT_MS`] the stream is taken to pause.
 //!
+//! Where packets carry the one before them and some are lost, the delay is one packet more than jitter asks for, so that
+//! the next packet is there when it is needed ([`REDUNDANCY_MS`]).
+//!
 //! # What comes of it
 //! A minute of prompts in G.711 over the networks of the tests, packets seen once a frame. PESQ (narrow band, heard
 //! against what was sent) knows no delay; the buffer before this one always held 120 ms, which a conversation pays for.
@@ -78,6 +81,9 @@ const HOPELESS: i64 = 400_000;
 /// Frames between two corrections: normally, and where it presses.
 const REST: u32 = 5;
 const SHORT_REST: u32 = 2;
+/// How long after a hole that the next packet could fill one packet more is kept waiting, ms: by the price of delay
+/// ([`crate::rtp::delay`]), one loss in 500 packets is worth those 20 ms; with half of that it does not come and go.
+const REDUNDANCY_MS: u64 = 20_000;
 /// Most silence that the detector is told of a pause, ms.
 const MAX_TOLD_MS: i64 = 200;
 
@@ -189,6 +195,8 @@ pub struct Hearing {
     span: i64,
     /// Clock units concealed while waiting for `next`.
     waited: i64,
+    /// What is added to the target delay while lost packets can be had from the next, µs, and until when.
+    redundancy: (i64, Time),
     /// Samples concealed of which it is not known yet whether anything was to be heard.
     doubtful: usize,
     /// Clock units of silence that the detector was told in this pause.
@@ -236,6 +244,7 @@ impl Hearing {
             sequence: 0,
             span: 0,
             waited: 0,
+            redundancy: (0, Time::EPOCH),
             doubtful: 0,
             told: 0,
             late_run: 0,
@@ -265,6 +274,9 @@ impl Hearing {
     pub fn frame(&mut self, now: Time, steady: bool, listen: &mut impl FnMut(&[i16], Origin)) -> Frame<'_> {
         self.line.play(std::mem::take(&mut self.handed));
         let before = self.mood;
+        if now >= self.redundancy.1 {
+            self.redundancy.0 = 0;
+        }
         if self.begun {
             self.fill(0, now, listen);
             self.follow(now, steady, listen);
@@ -300,7 +312,7 @@ impl Hearing {
             bursts: self.bursts,
             delay_ms: self.delay_now as f64 / 1_000.0,
             mean_delay_ms: self.delay_sum as f64 / self.delay_count.max(1) as f64 / 1_000.0,
-            target_ms: self.delay.target() as f64 / 1_000.0,
+            target_ms: self.target() as f64 / 1_000.0,
         }
     }
 
@@ -369,7 +381,7 @@ impl Hearing {
         self.mood = Mood::Resting;
         self.tell_silence(gap, listen);
         let age = self.delay.age(front.timestamp, now).unwrap_or(i64::MAX);
-        if age >= self.delay.target() - SHALLOW || self.buffer.len() + 1 >= jitter::MAX_PACKETS {
+        if age >= self.target() - SHALLOW || self.buffer.len() + 1 >= jitter::MAX_PACKETS {
             self.next = front.timestamp;
             self.told = 0;
             self.level = None;
@@ -387,6 +399,14 @@ impl Hearing {
         front: &Waiting<Kind>,
         listen: &mut impl FnMut(&[i16], Origin),
     ) {
+        self.expect_redundancy(front, now);
+        if self.waited > 0 && self.recover(gap, front, listen) {
+            // As if the packet itself had come late: the delay has grown.
+            self.settle_doubt();
+            self.waited = 0;
+            self.level = None;
+            return;
+        }
         if self.waited > 0 {
             // What was waited for in vain is the beginning of the hole.
             let gone = gap.min(self.waited);
@@ -396,7 +416,7 @@ impl Hearing {
             self.waited = 0;
             return;
         }
-        if self.mood != Mood::Concealing && self.recover(gap, front, listen) {
+        if self.recover(gap, front, listen) {
             return;
         }
         let age = self.delay.age(self.next, now).unwrap_or(0);
@@ -404,7 +424,7 @@ impl Hearing {
             self.bursts += 1;
         }
         let frame = self.delay.units(20_000);
-        if age + 20_000 <= self.delay.target() && gap <= frame * 2 {
+        if age + 20_000 <= self.target() && gap <= frame * 2 {
             // The delay is to grow: what is missing may yet come.
             self.conceal(missing);
             self.waited += self.units(missing);
@@ -452,7 +472,7 @@ impl Hearing {
             // After a pause, and at the start, the delay is chosen.
             let age = self.delay.age(self.next, now).unwrap_or(i64::MAX);
             let full = self.buffer.len() + 1 >= jitter::MAX_PACKETS;
-            if age < self.delay.target() - SHALLOW && !full {
+            if age < self.target() - SHALLOW && !full {
                 let missing = self.rate as usize / 50 - self.line.ahead();
                 self.tell_silence(self.told + self.units(missing), listen);
                 self.add_comfort(missing);
@@ -516,8 +536,28 @@ impl Hearing {
         self.line.add(count);
         self.recovered += self.at_8k(count);
         hear(&mut self.decimator, self.rate, self.line.newest(count), Origin::Peer, listen);
+        if self.mood == Mood::Concealing {
+            self.concealer.fade_into(self.line.newest_mut(count));
+        }
+        self.mood = Mood::Talking;
         self.next = front.timestamp;
         true
+    }
+
+    /// There is a hole before `front`: if that carries the packet before it, the next such one shall be there in time.
+    fn expect_redundancy(&mut self, front: &Waiting<Kind>, now: Time) {
+        let Kind::Audio(codec) = front.kind else { return };
+        let slot = self.decoders.get(codec_index(codec));
+        let Some(decoder) = slot.and_then(|slot| slot.as_ref()) else { return };
+        if decoder.carries_the_one_before(self.buffer.payload(front)) {
+            self.redundancy = (self.delay.micros(self.span), now + Duration::from_millis(REDUNDANCY_MS));
+        }
+    }
+
+    /// How long packets should wait, µs.
+    fn target(&self) -> i64 {
+        let most = i64::try_from(self.bounds.most.as_micros()).unwrap_or(i64::MAX);
+        self.delay.target().max((self.delay.target() + self.redundancy.0).min(most))
     }
 
     /// The codec that is decoded from now on.
@@ -647,7 +687,7 @@ impl Hearing {
             return;
         }
         let Some(level) = self.level else { return };
-        let excess = level - self.delay.target();
+        let excess = level - self.target();
         if excess > HOPELESS {
             self.pass_over(excess, now, listen);
             return;

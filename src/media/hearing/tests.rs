@@ -4,8 +4,8 @@ use super::simulator::{Ear, FRAME, bursts, losing, networks, run, segmental_snr,
 use super::*;
 use crate::dtmf::tone::{ToneEdge, ToneReport};
 use crate::dtmf::{Detector, Digit, ToneGenerator};
-use crate::media::codec::Encoder;
 use crate::media::codec::g711::{self, Law};
+use crate::media::codec::{Encoder, opus};
 use crate::random::Random;
 
 /// Hearing, and a detector behind it.
@@ -365,6 +365,89 @@ fn wide_band_is_heard_wide_and_detected_narrow() {
         let expected = if codec == Codec::Opus { (0, 20.0) } else { (1, 0.0) };
         assert_eq!((figures.bursts, figures.recovered_ms), expected, "{codec:?}: {figures:?}");
     }
+}
+
+/// What became of a minute of Opus without the packets for which `lost` is true.
+#[derive(Debug)]
+struct Without {
+    figures: Figures,
+    /// Lost, and of that carried by the packet behind it (which bears no silence), ms.
+    lost_ms: f64,
+    carried_ms: f64,
+    /// What the detector was told in all, and of that made up, ms.
+    told_ms: f64,
+    made_up_ms: f64,
+}
+
+fn opus_without(lost: impl Fn(u32) -> bool) -> Without {
+    let audio = speech(60);
+    let mut encoder = Encoder::new(Codec::Opus);
+    let mut hearing = Hearing::new(DelayBounds::default());
+    let (mut told, mut made_up, mut gone, mut carried) = (0, 0, 0, 0);
+    for (n, narrow) in audio.chunks_exact(FRAME).enumerate() {
+        let begin = Time::from_micros(1 << 40) + crate::media::FRAME * n as u32;
+        let wide: Vec<i16> = (0..2 * FRAME).map(|at| narrow[at / 2]).collect();
+        let mut payload = [0; 1_500];
+        let length = encoder.encode(&wide, &mut payload).unwrap();
+        let n = n as u32;
+        gone += u32::from(lost(n));
+        if !lost(n) {
+            carried += u32::from(n > 0 && lost(n - 1) && opus::carries_the_one_before(&payload[..length]));
+            // Up to 1 ms late, and seen 7 ms after the first could have come.
+            let arrival = begin + Duration::from_micros(u64::from(n * 7_919 % 1_000));
+            hearing.take(Codec::Opus, n as u16, n * 960, &payload[..length], arrival, true);
+        }
+        hearing.frame(begin + Duration::from_millis(7), false, &mut |samples, origin| {
+            told += samples.len();
+            made_up += if origin == Origin::MadeUp { samples.len() } else { 0 };
+        });
+    }
+    Without {
+        figures: hearing.figures(),
+        lost_ms: f64::from(gone) * 20.0,
+        carried_ms: f64::from(carried) * 20.0,
+        told_ms: told as f64 / 8.0,
+        made_up_ms: made_up as f64 / 8.0,
+    }
+}
+
+#[test]
+fn lost_opus_packets_are_recovered_though_the_buffer_had_run_dry() {
+    // After ten seconds without a loss, 4 %, no two together.
+    let heard = opus_without(|n| (500..2_950).contains(&n) && n % 25 == n / 25 % 24);
+    let figures = heard.figures;
+    assert!(heard.carried_ms >= heard.lost_ms * 0.7, "{heard:?}");
+    assert!(figures.recovered_ms == heard.carried_ms, "{heard:?}");
+    // The first is met by an empty buffer: made up for the ear until it is there, and not for the detector.
+    assert!(figures.concealed_ms <= heard.lost_ms - heard.carried_ms + 20.0, "{heard:?}");
+    assert!(heard.made_up_ms <= heard.lost_ms - heard.carried_ms, "{heard:?}");
+    assert!(heard.told_ms <= 60_040.0 && figures.mean_delay_ms <= 60.0, "{heard:?}");
+}
+
+#[test]
+fn without_loss_nothing_is_held_back_for_recovery_nor_long_after_one() {
+    let clean = opus_without(|_| false).figures;
+    assert!(clean.target_ms == 20.0 && clean.mean_delay_ms <= 40.0, "{clean:?}");
+    // One in the midst of speech: late for the ear at most, whole for the detector.
+    let audio = speech(60);
+    let loud =
+        |n: usize| audio[n * FRAME..(n + 3) * FRAME].chunks(40).all(|piece| piece.iter().any(|s| s.abs() > 2_000));
+    let lost = (500..600).find(|n| loud(*n)).unwrap() as u32;
+    let heard = opus_without(|n| n == lost);
+    let once = heard.figures;
+    assert!(once.concealed_ms <= 20.0 && once.recovered_ms == 20.0, "{heard:?}");
+    assert!(heard.made_up_ms == 0.0, "{heard:?}");
+    assert!(once.target_ms == 20.0 && once.delay_ms <= 40.0, "{heard:?}");
+}
+
+#[test]
+fn of_a_run_of_lost_opus_packets_the_last_is_recovered() {
+    let heard = opus_without(|n| (500..2_950).contains(&n) && n % 50 < 2);
+    let figures = heard.figures;
+    assert!(heard.carried_ms >= heard.lost_ms * 0.35, "{heard:?}");
+    assert!(figures.recovered_ms == heard.carried_ms, "{heard:?}");
+    assert!(figures.concealed_ms <= heard.lost_ms - heard.carried_ms + 20.0, "{heard:?}");
+    assert!(heard.made_up_ms <= heard.lost_ms - heard.carried_ms, "{heard:?}");
 }
 
 #[test]
