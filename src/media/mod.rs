@@ -109,8 +109,8 @@ pub enum MediaEvent {
     TonesFailed { leg: LegId, id: u64, reason: String },
     /// Nothing has come from the peer for this long, though it should send. Told once, until it is heard again.
     Silent { leg: LegId, for_: Duration },
-    /// Something for the timeline: source locked, stranger ignored, first packet… At most 64 notes a leg and
-    /// one a second of each repeating kind; beyond, they are dropped.
+    /// Something for the timeline: source locked, stranger ignored, first packet… At most 100 notes a leg, of them 8
+    /// of strangers and 12 of each other repeating kind, and of such a kind one a second; beyond, they are dropped.
     Note { leg: LegId, text: String },
     /// The leg is gone and its ports are free. `heard` is what `Capture` kept.
     Closed { leg: LegId, statistics: StreamStatistics, heard: Option<Captured> },

@@ -40,8 +40,12 @@ pub const MAX_CAPTURE_FRAMES: u32 = 30_000;
 pub const MAX_WAITING_DIGITS: usize = 256;
 /// Events waiting for [`Stream::poll_event`], which is called after every tick; beyond, the newest are dropped.
 const MAX_EVENTS: usize = 512;
-/// Notes of one leg for the timeline; beyond, they are dropped.
-const MAX_NOTES: u32 = 64;
+/// Notes of one leg for the timeline, of those that belong to no [`NoteKind`]; beyond, they are dropped.
+const MAX_NOTES: u32 = 32;
+/// Notes of one leg of each [`NoteKind`], so that none takes the place of another; beyond, they are dropped.
+const MAX_NOTES_OF_KIND: u32 = 12;
+/// The same for strangers, whose number nothing bounds and whose doings are no news after a few.
+const MAX_STRANGER_NOTES: u32 = 8;
 /// Least distance of two notes of the same repeating kind.
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -64,14 +68,33 @@ pub trait PacketSink {
     fn rtcp(&mut self, to: SocketAddr, packet: &[u8]);
 }
 
-/// Notes that may repeat, and are limited in rate.
-#[derive(Clone, Copy)]
+/// Notes that may repeat: each kind is limited in rate, and has a budget of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum NoteKind {
+    /// Of packets that are not the peer's, or not RTP.
     Stranger,
     Restart,
+    /// Each payload type once for each negotiation, so that no rate need limit it.
     UnknownPayload,
     Silence,
     Lock,
+    /// Nothing is heard of the peer.
+    Missing,
+}
+
+impl NoteKind {
+    const COUNT: usize = NoteKind::Missing as usize + 1;
+
+    fn budget(self) -> u32 {
+        if self == NoteKind::Stranger { MAX_STRANGER_NOTES } else { MAX_NOTES_OF_KIND }
+    }
+}
+
+/// What was noted of a kind.
+#[derive(Clone, Copy, Default)]
+struct Noted {
+    count: u32,
+    last: Option<Time>,
 }
 
 /// Digits that wait to be sent.
@@ -165,7 +188,7 @@ pub struct Stream {
 
     statistics: StreamStatistics,
     notes: u32,
-    noted_at: [Option<Time>; 5],
+    noted: [Noted; NoteKind::COUNT],
     events: VecDeque<MediaEvent>,
 }
 
@@ -204,7 +227,7 @@ impl Stream {
             peer_rtcp: None,
             statistics: StreamStatistics::default(),
             notes: 0,
-            noted_at: [None; 5],
+            noted: [Noted::default(); NoteKind::COUNT],
             events: VecDeque::new(),
             random,
         }
@@ -242,7 +265,7 @@ impl Stream {
             media.direction,
             media.send_telephone_event.map_or("not agreed".to_owned(), |number| number.to_string()),
         ));
-        self.diagnosis.connected(&media, now);
+        self.diagnosis.connected(&media, &self.statistics, now);
         self.statistics.codec = Some(media.codec);
         self.media = Some(media);
     }
@@ -348,14 +371,12 @@ impl Stream {
 
     /// The text is only made when it is told.
     fn note_limited(&mut self, kind: NoteKind, now: Time, text: impl FnOnce(&Self) -> String) {
-        let recent =
-            self.noted_at.get(kind as usize).copied().flatten().is_some_and(|at| now.since(at) < NOTE_INTERVAL);
-        if !recent && self.notes < MAX_NOTES {
-            if let Some(at) = self.noted_at.get_mut(kind as usize) {
-                *at = Some(now);
-            }
+        let Some(noted) = self.noted.get_mut(kind as usize) else { return };
+        let recent = kind != NoteKind::UnknownPayload && noted.last.is_some_and(|at| now.since(at) < NOTE_INTERVAL);
+        if !recent && noted.count < kind.budget() {
+            *noted = Noted { count: noted.count + 1, last: Some(now) };
             let text = text(self);
-            self.note(text);
+            self.tell(MediaEvent::Note { leg: self.leg, text });
         }
     }
 }

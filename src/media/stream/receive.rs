@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::diagnosis::is_comfort_noise;
 use super::{NoteKind, Received, Stream, tell};
 use crate::dtmf::ToneReport;
 use crate::dtmf::event::EventArrival;
@@ -132,27 +133,40 @@ impl Stream {
     }
 
     /// A payload type that was not agreed: from the source a sign of life (comfort noise, keep-alive) that says nothing
-    /// but takes a sequence number; else nothing.
+    /// but takes a sequence number; else nothing. Of the peer's host it is told what that means, of others only that.
     fn receive_unknown(&mut self, packet: &Packet<'_>, from: SocketAddr, now: Time) {
+        let Some(media) = &self.media else { return };
         let (header, payload) = (packet.header, packet.payload);
         let number = header.payload_type;
-        if self.rules.source() == Some(from) {
+        let source = self.rules.source();
+        let is_source = source == Some(from);
+        let is_peer = is_source || self.rules.is_peer_host(from);
+        let told = if is_peer {
+            self.diagnosis.unagreed(media, number, payload)
+        } else {
+            self.diagnosis.unagreed_from_stranger(number);
+            None
+        };
+        // Comfort noise may be all that a peer has said yet, before any audio locked it.
+        if is_source || (is_peer && source.is_none() && is_comfort_noise(number)) {
             self.statistics.unknown_payload += 1;
             self.heard(now);
-            if let Some(received) = self.received.as_mut().filter(|received| received.ssrc == header.ssrc)
-                && let Arrival::Next { .. } | Arrival::Reordered = received.sequence.update(header.sequence)
-            {
-                self.hearing.take_other(header.sequence, header.timestamp);
-            }
         } else {
             self.statistics.strangers += 1;
         }
-        let mut diagnosis = std::mem::take(&mut self.diagnosis);
-        self.note_limited(NoteKind::UnknownPayload, now, |stream| match &stream.media {
-            Some(media) => format!("from {from}: {}", diagnosis.unagreed(media, number, payload)),
-            None => String::new(),
-        });
-        self.diagnosis = diagnosis;
+        if is_source
+            && let Some(received) = self.received.as_mut().filter(|received| received.ssrc == header.ssrc)
+            && let Arrival::Next { .. } | Arrival::Reordered = received.sequence.update(header.sequence)
+        {
+            self.hearing.take_other(header.sequence, header.timestamp);
+        }
+        match told {
+            Some(text) => self.note_limited(NoteKind::UnknownPayload, now, |_| format!("from {from}: {text}")),
+            None if is_peer => {}
+            None => self.note_limited(NoteKind::Stranger, now, |_| {
+                format!("RTP from stranger {from} ignored; its payload type {number} was not agreed")
+            }),
+        }
     }
 
     fn locked(&mut self, source: SocketAddr, before: Option<SocketAddr>, meaning: Meaning, now: Time) {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{PacketSink, Stream};
+use super::{NoteKind, PacketSink, Stream};
 use crate::dtmf::{EventSender, ToneGenerator};
 use crate::media::codec::live::LiveEncoder;
 use crate::media::codec::{MAX_FRAME_BYTES, silence};
@@ -65,8 +65,11 @@ impl Stream {
         self.ticked_at = Some(now);
         let destination = self.rules.destination().filter(|_| media.direction.sends());
         self.speak(&media, destination, sink);
-        if let Some(finding) = self.diagnosis.look(&media, &self.statistics, now) {
-            self.note(finding);
+        // After a freeze of our own, what came meanwhile has yet to be read.
+        if frames <= MAX_CATCH_UP
+            && let Some(finding) = self.diagnosis.look(&media, &self.statistics, self.heard_at, now)
+        {
+            self.note_limited(NoteKind::Missing, now, |_| finding);
         }
         self.media = Some(media);
         self.report_when_due(now, sink);

@@ -102,3 +102,87 @@ fn comfort_noise_that_was_not_agreed_is_not_loss() {
     let statistics = bench.stream.statistics();
     assert_eq!((statistics.packets_lost, statistics.unknown_payload), (0, 10));
 }
+
+#[test]
+fn audio_that_stops_is_told_and_comfort_noise_counts_as_heard() {
+    let stopped = |bench: &Bench| bench.notes().iter().filter(|note| note.contains("packets came before")).count();
+    let mut bench = Bench::new();
+    for _ in 0..3 {
+        let bytes = bench.packet(13, &[60]);
+        bench.receive(&bytes, peer());
+        bench.ticks(200);
+    }
+    assert!(!bench.notes().iter().any(|note| note.starts_with("one-way")), "{:?}", bench.notes());
+    let mut bench = Bench::new();
+    talk(&mut bench, 100, 0, 1);
+    for _ in 0..10 {
+        let bytes = bench.packet(13, &[60]);
+        bench.receive(&bytes, peer());
+        bench.sequence = bench.sequence.wrapping_add(1);
+        bench.ticks(200);
+    }
+    assert_eq!(stopped(&bench), 0, "{:?}", bench.notes());
+    bench.ticks(1_000);
+    assert_eq!(stopped(&bench), 1, "{:?}", bench.notes());
+    assert!(bench.notes().iter().any(|note| note.contains("for 5 s; 110 packets came before")), "{:?}", bench.notes());
+
+    bench.connect(|media| media.direction = Direction::SendOnly);
+    bench.ticks(1_000);
+    assert_eq!(stopped(&bench), 1, "a hold is agreed silence");
+    bench.connect(|_| {});
+    bench.ticks(1_000);
+    let anew = bench.notes().iter().filter(|note| note.contains("nothing has come from the peer in 5 s")).count();
+    assert_eq!((stopped(&bench), anew), (1, 1), "{:?}", bench.notes());
+}
+
+#[test]
+fn a_freeze_of_ours_is_not_the_peers_silence() {
+    let mut bench = Bench::new();
+    talk(&mut bench, 100, 0, 1);
+    bench.late_tick(400);
+    talk(&mut bench, 100, 0, 1);
+    assert!(!bench.notes().iter().any(|note| note.starts_with("one-way")), "{:?}", bench.notes());
+}
+
+#[test]
+fn neither_unagreed_payloads_nor_strangers_take_the_place_of_what_matters() {
+    let stranger: SocketAddr = "198.51.100.1:9".parse().unwrap();
+    let mut bench = Bench::new();
+    talk(&mut bench, 50, 0, 1);
+    for n in 0..100 {
+        let noise = bench.packet(13, &[60]);
+        bench.receive(&noise, peer());
+        bench.sequence = bench.sequence.wrapping_add(1);
+        let junk = bench.packet(if n % 2 == 0 { 18 } else { 8 }, &[1; 20]);
+        bench.receive(&junk, stranger);
+        bench.ticks(100);
+    }
+    let told = |bench: &Bench, what: &str| bench.notes().iter().filter(|note| note.contains(what)).count();
+    assert_eq!(told(&bench, "comfort noise"), 1, "{:?}", bench.notes());
+    assert_eq!(told(&bench, "198.51.100.1"), 8, "{:?}", bench.notes());
+    assert_eq!(told(&bench, "from stranger 198.51.100.1:9"), 8, "{:?}", bench.notes());
+    bench.ssrc = 78;
+    talk(&mut bench, 10, 0, 1);
+    bench.ticks(300);
+    assert_eq!(told(&bench, "began anew"), 1, "{:?}", bench.notes());
+    assert_eq!(told(&bench, "one-way audio"), 1, "{:?}", bench.notes());
+}
+
+#[test]
+fn a_strangers_payload_type_is_not_the_peers() {
+    let cause = |from: &str| {
+        let mut bench = Bench::new();
+        for _ in 0..300 {
+            let junk = bench.packet(18, &[1; 20]);
+            bench.receive(&junk, from.parse().unwrap());
+            bench.tick();
+        }
+        let found: Vec<_> = bench.notes().into_iter().filter(|note| note.starts_with("one-way")).collect();
+        let [text] = found[..] else { panic!("{found:?}") };
+        text.to_owned()
+    };
+    let peers = cause("192.0.2.10:4444");
+    assert!(peers.contains("all it sends has payload type 18"), "{peers}");
+    let strangers = cause("198.51.100.1:9");
+    assert!(strangers.contains("from a stranger") && strangers.contains("payload type 18"), "{strangers}");
+}
