@@ -54,6 +54,8 @@ pub struct StreamStatistics {
     pub strangers: u64,
     /// Packets that are not RTP or RTCP, or not well-formed; ignored.
     pub malformed: u64,
+    /// Packets whose payload is not what their type says; concealed as if lost.
+    pub undecodable: u64,
     /// Well-formed packets of the peer with a payload type that was not agreed; ignored.
     pub unknown_payload: u64,
     /// Frames that were not sent because the machine was late.

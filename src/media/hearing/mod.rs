@@ -110,7 +110,7 @@ pub enum Arrival {
     Jumped,
 }
 
-/// What was heard so far. All in milliseconds, but `bursts`.
+/// What was heard so far. All in milliseconds, but `bursts` and `undecodable`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
     /// Played since the first packet.
@@ -127,6 +127,8 @@ pub struct Figures {
     pub skipped_ms: f64,
     /// Holes, however long.
     pub bursts: u64,
+    /// Packets whose payload is not what their type says; they count as lost in the others.
+    pub undecodable: u64,
     /// The delay of what is played now over the fastest packet of late, and its mean since the start.
     pub delay_ms: f64,
     /// See above.
@@ -215,6 +217,9 @@ pub struct Hearing {
     shortened: u64,
     skipped: u64,
     bursts: u64,
+    undecodable: u64,
+    /// The first one's codec and length in bytes, until it is asked for.
+    first_undecodable: Option<(Codec, usize)>,
     delay_sum: i64,
     delay_count: i64,
     delay_now: i64,
@@ -258,6 +263,8 @@ impl Hearing {
             shortened: 0,
             skipped: 0,
             bursts: 0,
+            undecodable: 0,
+            first_undecodable: None,
             delay_sum: 0,
             delay_count: 0,
             delay_now: 0,
@@ -299,6 +306,11 @@ impl Hearing {
         Duration::from_micros(u64::try_from(self.delay_now).unwrap_or(0))
     }
 
+    /// The first payload that could not be decoded, its codec and its length in bytes: given once.
+    pub fn take_undecodable(&mut self) -> Option<(Codec, usize)> {
+        self.first_undecodable.take()
+    }
+
     /// What was heard so far.
     pub fn figures(&self) -> Figures {
         let ms = |samples: u64| samples as f64 / 8.0;
@@ -310,6 +322,7 @@ impl Hearing {
             shortened_ms: ms(self.shortened),
             skipped_ms: ms(self.skipped),
             bursts: self.bursts,
+            undecodable: self.undecodable,
             delay_ms: self.delay_now as f64 / 1_000.0,
             mean_delay_ms: self.delay_sum as f64 / self.delay_count.max(1) as f64 / 1_000.0,
             target_ms: self.target() as f64 / 1_000.0,
@@ -485,8 +498,16 @@ impl Hearing {
         let Some(decoder) = slot.and_then(|slot| slot.as_mut()) else { return };
         let payload = self.buffer.payload(front);
         let decoded = decoder.decode(payload, self.line.room(MAX_PACKET_SAMPLES));
+        let length = payload.len();
         self.buffer.pop();
-        let Ok(count) = decoded else { return };
+        let Ok(count) = decoded else {
+            // As if it had never come: its sequence number is missing, and so the hole is a loss.
+            if self.undecodable == 0 {
+                self.first_undecodable = Some((codec, length));
+            }
+            self.undecodable += 1;
+            return;
+        };
         let span = (count as i64 * i64::from(self.clock_rate)) / i64::from(self.rate.max(1));
         let passed = self.samples(self.next - front.timestamp).min(count);
         self.sequence = front.sequence;

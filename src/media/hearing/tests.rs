@@ -367,6 +367,37 @@ fn wide_band_is_heard_wide_and_detected_narrow() {
     }
 }
 
+#[test]
+fn a_payload_that_is_not_of_its_codec_is_counted_and_heard_as_a_loss() {
+    for codec in [Codec::Opus, Codec::L16] {
+        let mut encoder = Encoder::new(codec);
+        let mut hearing = Hearing::new(DelayBounds::default());
+        let mut made_up = 0;
+        let tone: Vec<i16> = (0..320).map(|n| ((n as f32 * 0.157).sin() * 8_000.0) as i16).collect();
+        for n in 0..100u32 {
+            let now = Time::from_micros(1 << 40) + crate::media::FRAME * n;
+            let mut payload = [0; 1_500];
+            let length = encoder.encode(&tone, &mut payload).unwrap();
+            // A packet of three frames that ends too early; half a sample. All three in a row the second time.
+            let bad: &[u8] = if codec == Codec::Opus { &[0xFF, 0x03, 0x01] } else { &[1, 2, 3] };
+            let payload = if matches!(n, 50 | 80..83) { bad } else { &payload[..length] };
+            let step = codec.clock_rate() / 50;
+            assert_eq!(hearing.take(codec, n as u16, n * step, payload, now, true), Arrival::Kept);
+            let frame = hearing.frame(now, false, &mut |samples, origin| {
+                made_up += if origin == Origin::MadeUp { samples.len() } else { 0 };
+            });
+            let loudest = frame.samples.iter().map(|s| s.unsigned_abs()).max().unwrap();
+            assert!(!(10..80).contains(&n) || loudest > 2_000, "{codec:?}: silence at {n}");
+        }
+        let figures = hearing.figures();
+        assert_eq!((figures.undecodable, figures.bursts), (4, 2), "{codec:?}: {figures:?}");
+        assert!((60.0..=100.0).contains(&figures.concealed_ms), "{codec:?}: {figures:?}");
+        assert!((20.0..=80.0).contains(&(made_up as f64 / 8.0)), "{codec:?}: {made_up}");
+        assert_eq!(hearing.take_undecodable(), Some((codec, 3)));
+        assert_eq!(hearing.take_undecodable(), None);
+    }
+}
+
 /// What became of a minute of Opus without the packets for which `lost` is true.
 #[derive(Debug)]
 struct Without {

@@ -335,6 +335,7 @@ impl Stream {
         statistics.stretched_ms = figures.lengthened_ms + figures.shortened_ms;
         statistics.skipped_ms = figures.skipped_ms;
         statistics.holes = figures.bursts;
+        statistics.undecodable = figures.undecodable;
         statistics.playout_delay_ms = figures.delay_ms;
         statistics.mean_playout_delay_ms = figures.mean_delay_ms;
         statistics.target_delay_ms = figures.target_ms;

@@ -106,6 +106,9 @@ impl Stream {
         if let Some(finding) = finding {
             self.note(finding);
         }
+        if let Some((codec, length)) = self.hearing.take_undecodable() {
+            self.note(format!("a payload of {length} bytes is not valid {}", codec.encoding_name()));
+        }
         let (leg, events) = (self.leg, &mut self.events);
         self.event_receiver.poll(now, &mut |report| tell(events, MediaEvent::Tone { leg, report }));
     }

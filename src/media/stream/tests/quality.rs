@@ -85,6 +85,27 @@ fn silent_audio_and_payloads_that_were_not_agreed_are_named() {
 }
 
 #[test]
+fn a_payload_that_cannot_be_decoded_is_told_once_and_counted() {
+    let mut bench = Bench::new();
+    talk(&mut bench, 20, 0, 1);
+    for _ in 0..3 {
+        // Longer than any packet may last.
+        let bytes = bench.packet(8, &[0x55; 2_000]);
+        bench.receive(&bytes, peer());
+        bench.sequence = bench.sequence.wrapping_add(1);
+        bench.timestamp = bench.timestamp.wrapping_add(160);
+        bench.tick();
+        talk(&mut bench, 20, 0, 1);
+    }
+    // Until what follows is a pause, and no hole.
+    bench.ticks(40);
+    let statistics = bench.stream.statistics();
+    assert_eq!((statistics.undecodable, statistics.packets_lost, statistics.holes), (3, 0, 3));
+    let told = bench.notes().into_iter().filter(|note| *note == "a payload of 2000 bytes is not valid PCMA").count();
+    assert_eq!(told, 1, "{:?}", bench.notes());
+}
+
+#[test]
 fn comfort_noise_that_was_not_agreed_is_not_loss() {
     let mut bench = Bench::new();
     talk(&mut bench, 20, 0, 1);
