@@ -46,6 +46,7 @@ mod arrival;
 pub mod comfort;
 pub mod conceal;
 pub mod decimate;
+mod figures;
 pub mod line;
 pub mod pitch;
 pub mod stretch;
@@ -61,6 +62,7 @@ use std::time::Duration;
 use self::comfort::Comfort;
 use self::conceal::Concealer;
 use self::decimate::Decimator;
+pub use self::figures::Figures;
 use self::line::Line;
 use self::stretch::Need;
 use super::codec::{Decoder, MAX_PACKET_SAMPLES};
@@ -108,33 +110,6 @@ pub enum Arrival {
     Duplicate,
     /// Its timestamp does not follow what came before; hearing has started anew with it.
     Jumped,
-}
-
-/// What was heard so far. All in milliseconds, but `bursts` and `undecodable`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Figures {
-    /// Played since the first packet.
-    pub played_ms: f64,
-    /// Of that, made up for what was lost or late.
-    pub concealed_ms: f64,
-    /// Recovered from the next packet.
-    pub recovered_ms: f64,
-    /// Won by playing slower, and lost by playing faster.
-    pub lengthened_ms: f64,
-    /// See above.
-    pub shortened_ms: f64,
-    /// Passed over because far too much was waiting.
-    pub skipped_ms: f64,
-    /// Holes, however long.
-    pub bursts: u64,
-    /// Packets whose payload is not what their type says; they count as lost in the others.
-    pub undecodable: u64,
-    /// The delay of what is played now over the fastest packet of late, and its mean since the start.
-    pub delay_ms: f64,
-    /// See above.
-    pub mean_delay_ms: f64,
-    /// What the delay should be.
-    pub target_ms: f64,
 }
 
 /// Where what the detector hears comes from.
@@ -309,24 +284,6 @@ impl Hearing {
     /// The first payload that could not be decoded, its codec and its length in bytes: given once.
     pub fn take_undecodable(&mut self) -> Option<(Codec, usize)> {
         self.first_undecodable.take()
-    }
-
-    /// What was heard so far.
-    pub fn figures(&self) -> Figures {
-        let ms = |samples: u64| samples as f64 / 8.0;
-        Figures {
-            played_ms: ms(self.played),
-            concealed_ms: ms(self.concealed),
-            recovered_ms: ms(self.recovered),
-            lengthened_ms: ms(self.lengthened),
-            shortened_ms: ms(self.shortened),
-            skipped_ms: ms(self.skipped),
-            bursts: self.bursts,
-            undecodable: self.undecodable,
-            delay_ms: self.delay_now as f64 / 1_000.0,
-            mean_delay_ms: self.delay_sum as f64 / self.delay_count.max(1) as f64 / 1_000.0,
-            target_ms: self.target() as f64 / 1_000.0,
-        }
     }
 
     /// Makes a frame and `more` samples lie ahead; of the latter only what is there.
