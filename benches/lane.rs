@@ -27,7 +27,7 @@ use strowger::media::worker::{EventSink, MediaConfig, MediaPlane, SteppedLane};
 use strowger::media::{Clip, FRAME, FRAME_MS, FRAME_SAMPLES, MediaCommand, MediaEvent, PlayId};
 use strowger::random::Random;
 use strowger::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
-use strowger::session::{Codec, Direction, EventFormat, LegId, NegotiatedMedia};
+use strowger::session::{LegId, NegotiatedMedia};
 use strowger::time::Time;
 
 fn main() {
@@ -53,18 +53,8 @@ fn config() -> MediaConfig {
 }
 
 fn media(peer: u16) -> NegotiatedMedia {
-    NegotiatedMedia {
-        remote_rtp: SocketAddr::from(([127, 0, 0, 1], peer)),
-        remote_rtcp: SocketAddr::from(([127, 0, 0, 1], peer)),
-        codec: Codec::Pcmu,
-        send_payload_type: 0,
-        receive_payload_types: vec![(0, Codec::Pcmu)],
-        send_telephone_event: Some(EventFormat::narrow(101)),
-        receive_telephone_events: vec![EventFormat::narrow(101)],
-        direction: Direction::SendRecv,
-        ptime_ms: 20,
-        send_dtx: false,
-    }
+    let peer = SocketAddr::from(([127, 0, 0, 1], peer));
+    NegotiatedMedia { remote_rtcp: peer, ..NegotiatedMedia::plain(peer) }
 }
 
 fn prompt() -> Arc<Clip> {

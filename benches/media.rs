@@ -12,7 +12,7 @@ use strowger::media::stream::{PacketSink, Stream, StreamConfig};
 use strowger::media::{Clip, DelayBounds, FRAME, FRAME_SAMPLES, PlayId};
 use strowger::random::Random;
 use strowger::rtp::packet::{HEADER_LENGTH, Header, write_header};
-use strowger::session::{Codec, Direction, EventFormat, LegId, NegotiatedMedia};
+use strowger::session::{LegId, NegotiatedMedia};
 use strowger::time::Time;
 
 #[global_allocator]
@@ -49,18 +49,7 @@ impl Leg {
         let peer = SocketAddr::from(([127, 0, 0, 1], 4_000));
         let config = StreamConfig { rtp_timeout: Duration::from_secs(30), in_band, delay: DelayBounds::default() };
         let mut stream = Stream::new(LegId(1), config, Random::from_number(1), now);
-        let media = NegotiatedMedia {
-            remote_rtp: peer,
-            remote_rtcp: SocketAddr::from(([127, 0, 0, 1], 4_001)),
-            codec: Codec::Pcmu,
-            send_payload_type: 0,
-            receive_payload_types: vec![(0, Codec::Pcmu)],
-            send_telephone_event: Some(EventFormat::narrow(101)),
-            receive_telephone_events: vec![EventFormat::narrow(101)],
-            direction: Direction::SendRecv,
-            ptime_ms: 20,
-            send_dtx: false,
-        };
+        let media = NegotiatedMedia::plain(peer);
         stream.connect(media, now);
         let prompt: Vec<i16> = (0..80_000).map(speech).collect();
         stream.play(PlayId(1), vec![Arc::new(Clip::new(prompt))], true);

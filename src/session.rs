@@ -164,3 +164,21 @@ pub struct NegotiatedMedia {
     #[serde(default)]
     pub send_dtx: bool,
 }
+
+impl NegotiatedMedia {
+    /// What two plain telephones agree on: PCMU both ways, telephone-event as 101, RTCP on the port after `remote_rtp`.
+    pub fn plain(remote_rtp: SocketAddr) -> Self {
+        NegotiatedMedia {
+            remote_rtp,
+            remote_rtcp: SocketAddr::new(remote_rtp.ip(), remote_rtp.port().saturating_add(1)),
+            codec: Codec::Pcmu,
+            send_payload_type: 0,
+            receive_payload_types: vec![(0, Codec::Pcmu)],
+            send_telephone_event: Some(EventFormat::narrow(101)),
+            receive_telephone_events: vec![EventFormat::narrow(101)],
+            direction: Direction::SendRecv,
+            ptime_ms: 20,
+            send_dtx: false,
+        }
+    }
+}

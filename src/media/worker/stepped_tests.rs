@@ -7,23 +7,13 @@ use super::*;
 use crate::media::{Clip, FRAME_MS, FRAME_SAMPLES, PlayId, StreamStatistics};
 use crate::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
 use crate::rtp::rtcp;
-use crate::session::{Codec, Direction, EventFormat, LegId, NegotiatedMedia};
+use crate::session::{LegId, NegotiatedMedia};
 use crate::time::Time;
 
 /// G.711 both ways with a peer on this port.
 fn media(port: u16) -> NegotiatedMedia {
-    NegotiatedMedia {
-        remote_rtp: SocketAddr::from(([127, 0, 0, 1], port)),
-        remote_rtcp: SocketAddr::from(([127, 0, 0, 1], port)),
-        codec: Codec::Pcmu,
-        send_payload_type: 0,
-        receive_payload_types: vec![(0, Codec::Pcmu)],
-        send_telephone_event: Some(EventFormat::narrow(101)),
-        receive_telephone_events: vec![EventFormat::narrow(101)],
-        direction: Direction::SendRecv,
-        ptime_ms: 20,
-        send_dtx: false,
-    }
+    let peer = SocketAddr::from(([127, 0, 0, 1], port));
+    NegotiatedMedia { remote_rtcp: peer, ..NegotiatedMedia::plain(peer) }
 }
 
 /// A leg of the lane and the peer it talks with.

@@ -10,7 +10,7 @@ use crate::dtmf::{Digit, Phase, Way};
 use crate::media::{Captured, Clip, PlayId, StreamStatistics};
 use crate::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
 use crate::rtp::rtcp::{Compound, RtcpPacket};
-use crate::session::{Codec, Direction, EventFormat, LegId, NegotiatedMedia};
+use crate::session::{LegId, NegotiatedMedia};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -55,18 +55,7 @@ impl Bench {
     }
 
     fn connect(&self, leg: u64, to: u16, change: impl FnOnce(&mut NegotiatedMedia)) {
-        let mut media = NegotiatedMedia {
-            remote_rtp: SocketAddr::from(([127, 0, 0, 1], to)),
-            remote_rtcp: SocketAddr::from(([127, 0, 0, 1], to.saturating_add(1))),
-            codec: Codec::Pcmu,
-            send_payload_type: 0,
-            receive_payload_types: vec![(0, Codec::Pcmu)],
-            send_telephone_event: Some(EventFormat::narrow(101)),
-            receive_telephone_events: vec![EventFormat::narrow(101)],
-            direction: Direction::SendRecv,
-            ptime_ms: 20,
-            send_dtx: false,
-        };
+        let mut media = NegotiatedMedia::plain(SocketAddr::from(([127, 0, 0, 1], to)));
         change(&mut media);
         self.send(MediaCommand::Connect { leg: LegId(leg), media });
     }
