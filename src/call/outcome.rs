@@ -214,6 +214,7 @@ impl Outcome {
             EndCause::AckTimeout => Outcome::from_sip(408, "No ACK", reason, true),
             EndCause::DialogLost(status) => Outcome::from_sip(status, "Dialog lost", reason, false),
             EndCause::BadAnswer => Outcome::from_sip(488, "Unusable SDP answer", reason, true),
+            EndCause::SessionExpired => Outcome::from_sip(408, "Session timer expired", reason, true),
         }
     }
 
@@ -327,6 +328,7 @@ mod tests {
             EndCause::AckTimeout,
             EndCause::DialogLost(481),
             EndCause::BadAnswer,
+            EndCause::SessionExpired,
         ] {
             assert!(!Outcome::from_end_unconnected(cause, None).is_success());
         }

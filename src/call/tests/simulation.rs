@@ -365,7 +365,7 @@ impl Simulation {
         let media = negotiated(direction);
         match self.random.below(12) {
             0 => LegEvent::Ringing { status: 183 },
-            1 => LegEvent::EarlyMedia { media },
+            1 => LegEvent::EarlyMedia { media, proven: true },
             2 => LegEvent::Accepted { media: (self.random.below(2) == 0).then_some(media) },
             3 => LegEvent::Confirmed,
             4 | 5 => LegEvent::MediaChanged { media },

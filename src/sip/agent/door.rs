@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::Counter;
-use super::transmit::{ALLOW, Arrival, warn_incompatible};
+use super::capabilities::{ALLOW, SUPPORTED, not_ours};
+use super::transmit::{Arrival, warn_incompatible};
 use super::user_agent::{ServerMachine, UserAgent};
 use crate::session::LegId;
 use crate::sip::leg::LegEvent;
@@ -273,7 +274,7 @@ impl UserAgent {
         response.headers.set_value(Name::Accept, &CONTENT_TYPE);
         response.headers.set_value(Name::AcceptEncoding, &"identity");
         response.headers.set_value(Name::AcceptLanguage, &"en");
-        response.headers.set_value(Name::Supported, &"");
+        response.headers.set_value(Name::Supported, &SUPPORTED);
         let _ = response.headers.set(Name::Server, &self.config.product);
     }
 
@@ -336,7 +337,7 @@ pub(super) fn check_welcome(request: &Request) -> Result<(), Refusal> {
         Uri::Sip(_) | Uri::Tel(_) => {}
         Uri::Other(_) => return Err(Refusal::new(416)),
     }
-    let unsupported = request.headers.require().map_err(|e| Refusal::because(400, e.reason()))?;
+    let unsupported = not_ours(request.headers.require().map_err(|e| Refusal::because(400, e.reason()))?);
     if !unsupported.is_empty() {
         return Err(Refusal { status: 420, phrase: None, unsupported });
     }

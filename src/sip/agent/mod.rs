@@ -9,8 +9,10 @@
 //! - `door`: what arrives is read, matched, admitted or turned away.
 //! - `incoming`, `outgoing`: the two sides of a leg.
 //! - `command`: what call control says, and what a leg does in its own time.
+//! - `capabilities`: what we say that we can.
 //! - `transmit`: what leaves.
 
+mod capabilities;
 mod command;
 mod config;
 mod door;

@@ -229,7 +229,7 @@ impl UserAgent {
             self.tell(leg, LegEvent::Ringing { status });
         }
         if let Some(media) = news {
-            self.tell(leg, LegEvent::EarlyMedia { media });
+            self.tell(leg, LegEvent::EarlyMedia { media, proven: true });
         }
     }
 

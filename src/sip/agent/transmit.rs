@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::capabilities::{ALLOW, SUPPORTED};
 use super::user_agent::{ClientMachine, Contact, NewClient, Purpose, ServerMachine, UserAgent};
 use super::{AgentOutput, Counter, Flow};
 use crate::session::LegId;
@@ -14,9 +15,6 @@ use crate::sip::peer::{Peer, Transport};
 use crate::sip::sdp::Family;
 use crate::sip::transaction::{Client, ClientKey, InviteClient};
 use crate::time::Time;
-
-/// What we understand, for Allow.
-pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO";
 
 /// One message on its way in.
 #[derive(Clone, Copy)]
@@ -87,7 +85,7 @@ impl UserAgent {
                 request.headers.set_value(Name::Contact, &contact.header);
             }
             request.headers.set_value(Name::Allow, &ALLOW);
-            request.headers.set_value(Name::Supported, &"");
+            request.headers.set_value(Name::Supported, &SUPPORTED);
         }
         // The product comes from our own configuration; what cannot be a header value is left out.
         let _ = request.headers.set(Name::UserAgent, &self.config.product);
@@ -266,7 +264,7 @@ impl UserAgent {
                 response.headers.push_value(Name::Contact, &contact.header);
             }
             response.headers.push_value(Name::Allow, &ALLOW);
-            response.headers.push_value(Name::Supported, &"");
+            response.headers.push_value(Name::Supported, &SUPPORTED);
         }
         if status == 405 {
             response.headers.push_value(Name::Allow, &ALLOW);

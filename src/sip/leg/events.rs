@@ -68,10 +68,14 @@ pub enum LegEvent {
         /// 180–189.
         status: u16,
     },
-    /// Outgoing: an 18x brought an SDP answer, so there may be something to hear before the answer.
+    /// The session stands before the answer. Outgoing: an 18x brought an SDP answer, so there may be something to
+    /// hear; with forks each has its own, and the last told holds. Incoming: our 183 is out.
     EarlyMedia {
-        /// What the answer agreed on.
+        /// What was agreed.
         media: NegotiatedMedia,
+        /// The peer is known to be where its messages say. Not so for an incoming call over UDP whose caller does not
+        /// acknowledge our 183: anybody could have forged it, to send our stream to somebody else.
+        proven: bool,
     },
     /// The session stands: the 2xx is sent (incoming) or received and acknowledged (outgoing). Start media now.
     /// `media` is none only for an incoming INVITE without offer: the peer's answer is still to come, in its ACK, and
@@ -163,6 +167,8 @@ pub enum EndCause {
     DialogLost(u16),
     /// The answer to our offer was missing or unusable; a BYE was sent.
     BadAnswer,
+    /// The session was not refreshed in time (RFC 4028); a BYE was sent.
+    SessionExpired,
 }
 
 /// Why a command had no effect.
