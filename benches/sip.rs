@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use strowger::random::Random;
-use strowger::session::{Codec, Direction, LocalMedia};
+use strowger::session::{Codec, Direction, LocalMedia, SrtpPolicy};
 use strowger::sip::agent::{AgentConfig, AgentLimits, AgentOutput, Census, ContactAddress, TimerConfig, UserAgent};
 use strowger::sip::leg::{LegCommand, OutgoingInvite, Party};
 use strowger::sip::message::Message;
@@ -96,7 +96,13 @@ fn address(side: usize) -> SocketAddr {
 
 fn media(side: usize) -> LocalMedia {
     let codecs = vec![Codec::Pcmu, Codec::Pcma];
-    LocalMedia { address: address(side).ip(), port: 20_000, codecs, direction: Direction::SendRecv }
+    LocalMedia {
+        address: address(side).ip(),
+        port: 20_000,
+        codecs,
+        direction: Direction::SendRecv,
+        srtp: SrtpPolicy::Off,
+    }
 }
 
 fn agent(side: usize) -> UserAgent {

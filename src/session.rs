@@ -5,6 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+pub use srtp::{Mki, SrtpKey, SrtpKeys, SrtpPolicy, SrtpSuite};
+
+mod srtp;
+
 /// Names a leg: one SIP dialog and its media. Unique within a running engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -112,6 +116,9 @@ pub struct LocalMedia {
     pub codecs: Vec<Codec>,
     /// What we want to do; an answer narrows it by the offer.
     pub direction: Direction,
+    /// Whether it is encrypted.
+    #[serde(default)]
+    pub srtp: SrtpPolicy,
 }
 
 /// A payload type of telephone-event. There is one for each clock rate among the codecs (RFC 7587 §7, RFC 4733 §2.1).
@@ -163,6 +170,12 @@ pub struct NegotiatedMedia {
     /// The peer would rather have nothing than silence (`usedtx=1` of Opus, RFC 7587 §6.1).
     #[serde(default)]
     pub send_dtx: bool,
+    /// RTCP goes through the RTP ports of both ends (RFC 5761).
+    #[serde(default)]
+    pub rtcp_mux: bool,
+    /// SRTP with these keys; none: plain RTP. Not saved: what is read back must be negotiated anew.
+    #[serde(skip)]
+    pub srtp: Option<SrtpKeys>,
 }
 
 impl NegotiatedMedia {
@@ -179,6 +192,8 @@ impl NegotiatedMedia {
             direction: Direction::SendRecv,
             ptime_ms: 20,
             send_dtx: false,
+            rtcp_mux: false,
+            srtp: None,
         }
     }
 }

@@ -60,6 +60,8 @@ impl Leg {
             direction: Direction::SendRecv,
             ptime_ms: 20,
             send_dtx: false,
+            rtcp_mux: false,
+            srtp: None,
         };
         stream.connect(media, now);
         Leg { stream, now, inputs: 0 }

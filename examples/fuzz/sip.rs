@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use strowger::random::Random;
-use strowger::session::{Codec, Direction, LegId, LocalMedia};
+use strowger::session::{Codec, Direction, LegId, LocalMedia, SrtpPolicy};
 use strowger::sip::agent::{AgentConfig, AgentLimits, AgentOutput, ContactAddress, TimerConfig, UserAgent};
 use strowger::sip::digest::{Authenticator, Rounds, challenges};
 use strowger::sip::leg::{Credentials, LegCommand, OutgoingInvite, Party};
@@ -158,7 +158,7 @@ fn ours() -> SocketAddr {
 
 fn media() -> LocalMedia {
     let codecs = vec![Codec::Pcmu, Codec::Pcma];
-    LocalMedia { address: ours().ip(), port: 20_000, codecs, direction: Direction::SendRecv }
+    LocalMedia { address: ours().ip(), port: 20_000, codecs, direction: Direction::SendRecv, srtp: SrtpPolicy::Off }
 }
 
 /// A user agent in the middle of calls: damaged messages of dialogs that stand, over UDP and TCP, while time passes.

@@ -81,6 +81,7 @@ impl Call {
             port,
             codecs: self.settings.codecs.clone(),
             direction: Direction::SendRecv,
+            srtp: self.settings.srtp,
         }
     }
 

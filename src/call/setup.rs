@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Context, Party};
-use crate::session::{Codec, LegId};
+use crate::session::{Codec, LegId, SrtpPolicy};
 
 /// Names a call; applications see it as `callConnectionId`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -93,6 +93,9 @@ pub struct CallSettings {
     pub tone_ms: u32,
     /// The silence after each sent tone, in milliseconds (20–5000).
     pub tone_gap_ms: u32,
+    /// Whether audio is encrypted: as the trunk or user of the call wants it.
+    #[serde(default)]
+    pub srtp: SrtpPolicy,
 }
 
 impl CallSettings {
@@ -107,6 +110,7 @@ impl CallSettings {
             load_timeout: Duration::from_secs(30),
             tone_ms: 120,
             tone_gap_ms: 80,
+            srtp: SrtpPolicy::Off,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::dtmf::{Digit, Phase, ToneGenerator, Way};
 use crate::media::worker::MediaPlane;
 use crate::media::{Captured, Clip, MediaCommand, MediaEvent, PlayId};
-use crate::session::{Codec, Direction, LegId, LocalMedia};
+use crate::session::{Codec, Direction, LegId, LocalMedia, SrtpPolicy};
 use crate::sip::agent::{AgentOutput, UserAgent};
 use crate::sip::leg::{LegCommand, LegEvent, OutgoingInvite, Party, Side};
 use crate::sip::peer::Transport;
@@ -196,6 +196,7 @@ impl Task {
             port,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             direction: Direction::SendRecv,
+            srtp: SrtpPolicy::Off,
         };
         let Some(line) = self.line.as_mut().filter(|line| line.leg == leg) else { return };
         match std::mem::replace(&mut line.stage, Stage::Open) {

@@ -94,6 +94,8 @@ impl Caller {
             direction: Direction::SendRecv,
             ptime_ms: 20,
             send_dtx: false,
+            rtcp_mux: false,
+            srtp: None,
         };
         stream.connect(media, now);
         Caller { stream, now, began: now, sequence: 1, timestamp: 160 }

@@ -8,7 +8,7 @@ use strowger::media::stream::{PacketSink, Stream, StreamConfig};
 use strowger::media::{FRAME, FRAME_SAMPLES};
 use strowger::random::Random;
 use strowger::rtp::packet::Packet;
-use strowger::session::{Codec, Direction, LegId, LocalMedia, NegotiatedMedia};
+use strowger::session::{Codec, Direction, LegId, LocalMedia, NegotiatedMedia, SrtpPolicy};
 use strowger::sip::agent::{AgentConfig, AgentLimits, ContactAddress, TimerConfig, UserAgent};
 use strowger::sip::peer::Transport;
 use strowger::time::Time;
@@ -99,7 +99,13 @@ impl Side {
 
     /// Our side of an offer or answer for that port.
     pub fn media(&self, port: u16, direction: Direction) -> LocalMedia {
-        LocalMedia { address: self.sip.ip(), port, codecs: vec![Codec::Pcmu, Codec::Pcma], direction }
+        LocalMedia {
+            address: self.sip.ip(),
+            port,
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            direction,
+            srtp: SrtpPolicy::Off,
+        }
     }
 }
 

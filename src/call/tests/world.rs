@@ -68,6 +68,8 @@ pub fn negotiated(direction: Direction) -> NegotiatedMedia {
         direction,
         ptime_ms: 20,
         send_dtx: false,
+        rtcp_mux: false,
+        srtp: None,
     }
 }
 

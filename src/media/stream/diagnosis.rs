@@ -339,6 +339,8 @@ mod tests {
             direction: Direction::SendRecv,
             ptime_ms: 20,
             send_dtx: false,
+            rtcp_mux: false,
+            srtp: None,
         }
     }
 

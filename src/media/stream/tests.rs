@@ -67,6 +67,8 @@ fn negotiated() -> NegotiatedMedia {
         direction: Direction::SendRecv,
         ptime_ms: 20,
         send_dtx: false,
+        rtcp_mux: false,
+        srtp: None,
     }
 }
 

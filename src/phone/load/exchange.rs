@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::dtmf::info::{DTMF_RELAY, InfoDigit};
 use crate::media::FRAME_MS;
 use crate::random::Random;
-use crate::session::{Direction, LegId, LocalMedia, NegotiatedMedia};
+use crate::session::{Direction, LegId, LocalMedia, NegotiatedMedia, SrtpPolicy};
 use crate::sip::agent::{AgentConfig, AgentLimits, AgentOutput, ContactAddress, Counter, TimerConfig, UserAgent};
 use crate::sip::leg::{LegCommand, LegEvent, OutgoingInvite, Party, Side};
 use crate::sip::peer::{Peer, Transport};
@@ -309,7 +309,13 @@ impl Exchange {
     }
 
     fn media(&self, port: u16) -> LocalMedia {
-        LocalMedia { address: self.local.ip(), port, codecs: CODECS.to_vec(), direction: Direction::SendRecv }
+        LocalMedia {
+            address: self.local.ip(),
+            port,
+            codecs: CODECS.to_vec(),
+            direction: Direction::SendRecv,
+            srtp: SrtpPolicy::Off,
+        }
     }
 
     fn carry_out(&mut self) {

@@ -13,6 +13,7 @@ use crate::sip::leg::state::{Leg, SentAck, State, Unacknowledged};
 use crate::sip::message::{CSeq, Method, Name, NameAddr, Request, Response, Via, ViaTransport};
 use crate::sip::peer::{Peer, Transport};
 use crate::sip::sdp::Family;
+use crate::sip::sdp::secrets::without_keys;
 use crate::sip::transaction::{Client, ClientKey, InviteClient};
 use crate::time::Time;
 
@@ -51,6 +52,7 @@ impl UserAgent {
 
     pub(super) fn trace(&mut self, leg: LegId, flow: Flow, peer: Peer, bytes: Bytes, retransmission: bool) {
         let bytes = without_credentials(bytes);
+        let bytes = without_keys(&bytes).map_or(bytes, Bytes::from);
         let line = bytes.split(|b| matches!(b, b'\r' | b'\n')).find(|l| !l.is_empty()).unwrap_or_default();
         let first_line = String::from_utf8_lossy(line).into_owned();
         self.output(AgentOutput::Trace { leg, flow, peer, first_line, retransmission, bytes });

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::random::Random;
-use crate::session::{Codec, Direction, LegId, LocalMedia};
+use crate::session::{Codec, Direction, LegId, LocalMedia, SrtpPolicy};
 use crate::sip::leg::{Invitation, LegCommand, LegEvent, OutgoingInvite, Party};
 use crate::sip::message::{Message, Request, Response};
 use crate::sip::peer::{Peer, Transport};
@@ -50,6 +50,7 @@ pub(super) fn media(side: usize) -> LocalMedia {
         port: 20_000 + 2 * side as u16,
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         direction: Direction::SendRecv,
+        srtp: SrtpPolicy::Off,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::random::Random;
+use crate::session::SrtpPolicy;
 
 fn ours(codecs: &[Codec]) -> LocalMedia {
     LocalMedia {
@@ -9,6 +10,7 @@ fn ours(codecs: &[Codec]) -> LocalMedia {
         port: 20000,
         codecs: codecs.to_vec(),
         direction: Direction::SendRecv,
+        srtp: SrtpPolicy::Off,
     }
 }
 

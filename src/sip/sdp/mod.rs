@@ -16,6 +16,8 @@
 //! - A line at an address of the other family (IPv4, IPv6) than ours cannot be answered: no packet would get there.
 //! - `o=` keeps its id for the dialog's life; its version moves only when our description differs from the last one.
 
+pub mod secrets;
+
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
@@ -447,6 +449,8 @@ impl LocalDescription {
             direction,
             ptime_ms: audio.ptime_ms,
             send_dtx: audio.dtx && codec == Codec::Opus,
+            rtcp_mux: false,
+            srtp: None,
         };
         Ok((body, negotiated))
     }
@@ -477,6 +481,8 @@ impl LocalDescription {
             direction: narrowed(seen_from_here(audio), self.offered_direction),
             ptime_ms: audio.ptime_ms,
             send_dtx: audio.dtx && codec == Codec::Opus,
+            rtcp_mux: false,
+            srtp: None,
         })
     }
 
@@ -570,5 +576,4 @@ impl LocalDescription {
 }
 
 #[cfg(test)]
-#[path = "sdp_tests.rs"]
 mod tests;
