@@ -119,6 +119,15 @@ impl Call {
             LegEvent::InfoAnswered { status } => {
                 self.note(now, Topic::Signalling, format!("our INFO was answered with {status}"));
             }
+            LegEvent::Redirected { to } => {
+                let places: Vec<&str> = to.iter().map(|place| place.uri.as_str()).collect();
+                self.note(now, Topic::Signalling, format!("redirected to {}", places.join(", ")));
+            }
+            LegEvent::Refer(_) | LegEvent::FollowFailed { .. } => {}
+            LegEvent::Referred(_) => self.leg(LegCommand::RefuseReferral { status: 603 }),
+            LegEvent::Replaced { by } => {
+                self.note(now, Topic::Signalling, format!("another party took the leg over: {}", by.uri))
+            }
             LegEvent::Failed { status, phrase, reason, local } => {
                 let by = if local { EndedBy::Engine } else { EndedBy::Peer };
                 self.finish(by, Outcome::from_sip(status, &phrase, reason.as_deref(), local), now);

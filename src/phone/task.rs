@@ -263,11 +263,7 @@ impl Task {
             LegEvent::Failed { status, phrase, .. } => self.over(leg, Over::Failed(status, phrase)),
             LegEvent::Cancelled { .. } => self.over(leg, Over::Failed(487, "Request Terminated".to_owned())),
             LegEvent::Ended { by, .. } => self.over(leg, Over::Ended { by_peer: by == Side::Remote }),
-            LegEvent::EarlyMedia { .. }
-            | LegEvent::Confirmed
-            | LegEvent::ReofferFailed { .. }
-            | LegEvent::Info { .. }
-            | LegEvent::InfoAnswered { .. } => {}
+            _ => {}
         }
     }
 

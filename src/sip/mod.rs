@@ -8,6 +8,7 @@
 //! - [`transaction`]: the four transaction machines.
 //! - [`dialog`]: who is whom within a call.
 //! - [`leg`]: one INVITE session, as call control sees it.
+//! - [`redirection`]: where a 3xx points.
 //! - [`agent`]: all of it as one object.
 //! - [`transport`]: sockets: UDP and TCP on one port.
 
@@ -17,6 +18,7 @@ pub mod digest;
 pub mod leg;
 pub mod message;
 pub mod peer;
+pub mod redirection;
 pub mod sdp;
 pub mod transaction;
 pub mod transport;

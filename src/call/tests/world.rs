@@ -269,7 +269,7 @@ impl World {
             LegCommand::Refuse { status, .. } => EndCause::Refused(*status),
             LegCommand::Redirect { .. } => EndCause::Refused(302),
             LegCommand::Hangup { .. } => EndCause::Bye,
-            LegCommand::Ring | LegCommand::Reoffer { .. } | LegCommand::Info { .. } => return,
+            _ => return,
         };
         self.soon(Input::Leg(LegEvent::Ended { by: Side::Local, cause, reason: None }));
     }

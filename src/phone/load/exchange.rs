@@ -367,13 +367,7 @@ impl Exchange {
                 self.close(leg);
                 self.happenings.push_back(Happening::Over);
             }
-            LegEvent::Accepted { media: None }
-            | LegEvent::Ringing { .. }
-            | LegEvent::EarlyMedia { .. }
-            | LegEvent::MediaChanged { .. }
-            | LegEvent::Confirmed
-            | LegEvent::ReofferFailed { .. }
-            | LegEvent::Info { .. } => {}
+            _ => {}
         }
     }
 

@@ -25,6 +25,9 @@ impl UserAgent {
                 LegCommand::Redirect { contacts } => self.redirect(&mut leg, &contacts, now),
                 LegCommand::Reoffer { media } => self.reoffer(&mut leg, media, now),
                 LegCommand::Info { content_type, body } => self.info(&mut leg, &content_type, body, now),
+                LegCommand::Refer(_) | LegCommand::Follow(_) | LegCommand::RefuseReferral { .. } => {
+                    Err(CommandError::WrongState { state: leg.state.name() })
+                }
                 LegCommand::Hangup { reason } => self.hang_up(&mut leg, reason, now),
             }
         };

@@ -8,6 +8,7 @@
 //! - `user_agent`: the tables and their clock.
 //! - `door`: what arrives is read, matched, admitted or turned away.
 //! - `incoming`, `outgoing`: the two sides of a leg.
+//! - `redirected`: a 3xx to our INVITE.
 //! - `command`: what call control says, and what a leg does in its own time.
 //! - `capabilities`: what we say that we can.
 //! - `transmit`: what leaves.
@@ -19,6 +20,7 @@ mod door;
 mod incoming;
 mod outgoing;
 mod output;
+mod redirected;
 #[cfg(test)]
 mod tests;
 mod transmit;

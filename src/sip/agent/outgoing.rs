@@ -151,6 +151,7 @@ impl UserAgent {
                 let event = LegEvent::Failed { status, phrase, reason: reason_of(&response.headers), local: false };
                 // After a fork's 2xx no refusal comes; a refusal in any other state has been told already.
                 if matches!(leg.state, State::Calling | State::Cancelling) {
+                    self.redirected(leg, id, response);
                     self.finish(leg, State::Over, event);
                 }
             }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::transfer::{Redirection, Refer, ReferProgress, Referral};
 use crate::session::{Codec, Direction, LegId, LocalMedia, NegotiatedMedia};
 use crate::sip::peer::{Peer, Transport};
 
@@ -52,6 +53,17 @@ pub enum LegCommand {
         content_type: String,
         /// The body.
         body: Vec<u8>,
+    },
+    /// Confirmed: send a REFER (RFC 3515). [`LegEvent::Refer`] tells what comes of it. One at a time.
+    Refer(Box<Refer>),
+    /// A REFER of the peer's was told by [`LegEvent::Referred`]: accept it, and place this INVITE in its stead, with
+    /// our side of the stream as the leg has it. When it is answered the leg goes on with the new peer
+    /// ([`LegEvent::Replaced`]); when it fails the leg stays as it was, and [`LegEvent::FollowFailed`] tells.
+    Follow(Box<OutgoingInvite>),
+    /// A REFER of the peer's was told: refuse it.
+    RefuseReferral {
+        /// 400–699; anything else is refused as a command.
+        status: u16,
     },
     /// End the leg, whatever its state: BYE, CANCEL, or a final refusal of 480.
     Hangup {
@@ -107,6 +119,29 @@ pub enum LegEvent {
     InfoAnswered {
         /// 200–699; 408 where none came.
         status: u16,
+    },
+    /// What becomes of our REFER.
+    Refer(ReferProgress),
+    /// The peer sent a REFER; it waits for a decision.
+    Referred(Referral),
+    /// What the peer referred us to did not come about; the leg goes on with the peer it has.
+    FollowFailed {
+        /// The final status, 300–699.
+        status: u16,
+        /// The reason phrase.
+        phrase: String,
+    },
+    /// Another dialog took the place of the leg's own, by Replaces (RFC 3891) or by a followed REFER: the same leg goes
+    /// on with another peer. [`LegEvent::MediaChanged`] follows, and the old peer's BYE is no concern of the leg's.
+    Replaced {
+        /// Who is there now.
+        by: Party,
+    },
+    /// Outgoing: a 3xx names other places. `Failed` follows.
+    Redirected {
+        /// Most wanted first, at most [`MAX_REDIRECTIONS`](super::MAX_REDIRECTIONS), none twice, and none that is where
+        /// the INVITE went.
+        to: Vec<Redirection>,
     },
     /// Outgoing: refused, or never answered.
     Failed {

@@ -15,7 +15,9 @@
 
 mod events;
 pub(crate) mod state;
+mod transfer;
 
 pub use events::{
     CommandError, Credentials, EndCause, Invitation, LegCommand, LegEvent, OfferedMedia, OutgoingInvite, Party, Side,
 };
+pub use transfer::{MAX_REDIRECTIONS, MAX_REFERRED_HEADERS, Redirection, Refer, ReferProgress, Referral};

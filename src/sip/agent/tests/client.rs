@@ -311,3 +311,19 @@ fn responses_that_are_not_ours_are_dropped() {
     stray.headers.set(Name::Via, via).unwrap();
     assert!(bench.reply(&stray, 200, "t", CONTACT, OFFER).counters.contains(&Counter::StrayResponse));
 }
+
+#[test]
+fn a_redirection_is_told_before_the_end() {
+    let mut bench = Bench::new();
+    let leg = bench.agent.new_leg();
+    bench.agent.place(leg, invite(Transport::Udp), bench.now);
+    let request = bench.done().request("INVITE").clone();
+    let contacts =
+        "Contact: <sip:second@203.0.113.9>;q=0.5, <sip:first@203.0.113.9?X-Why=moved>\nContact: <sip:bob@192.0.2.2>";
+    let events = bench.reply(&request, 302, "moved", contacts, "").events;
+    let [LegEvent::Redirected { to }, LegEvent::Failed { status: 302, local: false, .. }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    let uris: Vec<_> = to.iter().map(|place| place.uri.as_str()).collect();
+    assert_eq!(uris, ["sip:first@203.0.113.9?X-Why=moved", "sip:second@203.0.113.9"], "not where it went already");
+}
