@@ -55,6 +55,7 @@ pub fn rules() -> Target {
         to: "sip:+442079460000@example.com".into(),
         from: "tel:+15551230001".into(),
         trunk: Some("carrier-a".into()),
+        user: None,
         source: IpAddr::from([10, 1, 2, 3]),
         headers: vec![("X-Campaign".into(), "spring".into())],
         call_id: "a84b4c76e66710".into(),

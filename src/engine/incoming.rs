@@ -37,7 +37,7 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
     count(&hub.metrics.calls_started, "inbound");
 
     let now = hub.clock.now();
-    let decision = hub.rules.load().decide(&candidate(hub, &invitation), now);
+    let decision = hub.rules.load().decide(&candidate(&invitation), now);
     let from = party(&decision.from);
     let setup = IncomingCall {
         id: CallId(id),
@@ -76,11 +76,12 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
     Ok((id.to_string(), sender))
 }
 
-fn candidate(hub: &Hub, invitation: &Invitation) -> Candidate {
+fn candidate(invitation: &Invitation) -> Candidate {
     Candidate {
         to: invitation.request_uri.clone(),
-        from: invitation.from.uri.clone(),
-        trunk: hub.trunks.load().name_of_source(invitation.peer.remote.ip()),
+        from: invitation.caller().uri.clone(),
+        trunk: invitation.identity.trunk().map(str::to_owned),
+        user: invitation.identity.user().map(str::to_owned),
         source: invitation.peer.remote.ip(),
         headers: invitation.headers.clone(),
         call_id: invitation.call_id.clone(),

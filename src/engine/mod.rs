@@ -8,10 +8,12 @@
 //! | `running_call` | the task that owns one call |
 //! | `deliveries`, `subscriptions` | events on their way to applications |
 //! | `calls`, `administration` | what the API may ask |
+//! | `access` | who is known at SIP's door |
 //! | `archive`, `timeline` | what remains of a call |
 //! | `overload` | media threads that run late: new calls are refused meanwhile |
 //! | `open_files` | what strangers may take of the process's files |
 
+mod access;
 mod administration;
 mod archive;
 mod calls;
@@ -163,6 +165,7 @@ impl Hub {
     async fn reload_trunks(&self) -> Result<(), StoreError> {
         let trunks = self.store.trunks().await?;
         self.trunks.store(Arc::new(Trunks::resolve(trunks).await));
+        self.tell_policy();
         Ok(())
     }
 

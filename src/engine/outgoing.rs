@@ -54,9 +54,9 @@ impl Trunks {
         Trunks(known)
     }
 
-    /// The trunk that calls from this address come in by.
-    pub fn name_of_source(&self, source: IpAddr) -> Option<String> {
-        self.0.iter().find(|known| known.addresses.contains(&source)).map(|known| known.trunk.name.clone())
+    /// Each trunk with the addresses of its host, which are where its calls come from.
+    pub fn known(&self) -> impl Iterator<Item = (&Trunk, &[IpAddr])> {
+        self.0.iter().map(|known| (&known.trunk, known.addresses.as_slice()))
     }
 
     fn for_number(&self, number: &str) -> Option<Trunk> {

@@ -13,6 +13,7 @@ use super::running_call::CallMessage;
 use crate::call::{TimelineEntry, Topic};
 use crate::media::MediaEvent;
 use crate::session::LegId;
+use crate::sip::access::Policy;
 use crate::sip::agent::{AgentOutput, Flow, UserAgent};
 use crate::sip::leg::{Invitation, LegCommand, OutgoingInvite};
 use crate::sip::transport::{Inbound, Transports};
@@ -36,6 +37,8 @@ pub enum Signal {
     Media(MediaEvent),
     /// The call that had the leg is gone: nobody listens to it any more.
     Released(LegId),
+    /// Who is known from now on.
+    Policy(Arc<Policy>),
     /// Take no new calls.
     Drain,
 }
@@ -158,6 +161,7 @@ impl Signalling {
                 }
             }
             Signal::Released(leg) => self.let_go(leg, |owner| owner.in_media = false),
+            Signal::Policy(policy) => self.agent.set_policy(policy),
             Signal::Drain => self.agent.set_draining(true),
         }
     }

@@ -183,7 +183,8 @@ impl Engine {
         }
 
         tokio::spawn(overload::watch(Arc::downgrade(&hub), overload_settings(&hub.config)));
-        let agent = UserAgent::new(agent_config(&hub.config, &listeners), random.fork());
+        let mut agent = UserAgent::new(agent_config(&hub.config, &listeners), random.fork());
+        agent.set_policy(super::access::policy(&hub));
         tokio::spawn(Signalling::new(Arc::clone(&hub), agent, transports).run(inbound, signal_inbox));
         let handle = Handle::new();
         let engine = Arc::new(Engine { hub, listeners, handle: handle.clone(), data_dir, secrets });

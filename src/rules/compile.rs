@@ -37,6 +37,7 @@ pub struct CompiledRule {
     to: Option<Text>,
     from: Option<Text>,
     trunk: Option<Vec<String>>,
+    user: Option<Vec<String>>,
     source: Option<Vec<IpNet>>,
     /// Name as written, condition.
     header: Vec<(String, Text)>,
@@ -74,6 +75,7 @@ pub(super) struct NormalForm {
     to: Option<TextForm>,
     from: Option<TextForm>,
     trunk: Option<Vec<String>>,
+    user: Option<Vec<String>>,
     source: Option<Vec<IpNet>>,
     header: Vec<(String, TextForm)>,
     time: Option<WindowForm>,
@@ -98,16 +100,8 @@ impl CompiledRule {
         };
         let to = text(&matching.to, "match.to", &mut errors);
         let from = text(&matching.from, "match.from", &mut errors);
-        let trunk = matching.trunk.as_ref().map(|names| {
-            check_length(names.len(), "match.trunk", "trunk", MAX_TRUNKS, &mut errors);
-            for (at, name) in names.iter().enumerate() {
-                check_name(name, &format!("match.trunk[{at}]"), &mut errors);
-            }
-            let mut names = names.clone();
-            names.sort();
-            names.dedup();
-            names
-        });
+        let trunk = matching.trunk.as_ref().map(|names| known_names(names, "trunk", &mut errors));
+        let user = matching.user.as_ref().map(|names| known_names(names, "user", &mut errors));
         let source = matching.source.as_ref().map(|texts| networks(texts, &mut errors));
         let mut header = Vec::new();
         if let Some(headers) = &matching.header {
@@ -140,7 +134,7 @@ impl CompiledRule {
             check_action(action, "onFailure", &mut errors);
         }
         if errors.is_empty() {
-            Ok(CompiledRule { to, from, trunk, source, header, time, percent, rule })
+            Ok(CompiledRule { to, from, trunk, user, source, header, time, percent, rule })
         } else {
             Err(RuleErrors(errors))
         }
@@ -160,6 +154,7 @@ impl CompiledRule {
             to: self.to.as_ref().map(form),
             from: self.from.as_ref().map(form),
             trunk: self.trunk.clone(),
+            user: self.user.clone(),
             source: self.source.clone(),
             header,
             time: self.time.as_ref().map(|window| window.form().clone()),
@@ -184,6 +179,12 @@ impl CompiledRule {
         {
             let found = call.trunk.as_deref().unwrap_or("no trunk");
             return failed("match.trunk".to_owned(), format!("one of {}", trunks.join(", ")), found);
+        }
+        if let Some(users) = &self.user
+            && !call.user.as_ref().is_some_and(|user| users.iter().any(|wanted| wanted == user || wanted == "*"))
+        {
+            let found = call.user.as_deref().unwrap_or("no user");
+            return failed("match.user".to_owned(), format!("one of {}", users.join(", ")), found);
         }
         if let Some(networks) = &self.source {
             let source = call.source.to_canonical();
@@ -338,6 +339,20 @@ fn reason(error: &regex::Error) -> String {
             format!("is not a regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
         }
     }
+}
+
+/// Names of trunks or users, in order and once each.
+fn known_names(names: &[String], what: &str, errors: &mut Vec<RuleError>) -> Vec<String> {
+    check_length(names.len(), &format!("match.{what}"), what, MAX_TRUNKS, errors);
+    for (at, name) in names.iter().enumerate() {
+        if what != "user" || name != "*" {
+            check_name(name, &format!("match.{what}[{at}]"), errors);
+        }
+    }
+    let mut names = names.to_vec();
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn check_name(name: &str, field: &str, errors: &mut Vec<RuleError>) {

@@ -50,6 +50,10 @@ pub struct Match {
     /// Names of trunks, any of which the call came in by. At least one where given, at most 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trunk: Option<Vec<String>>,
+    /// Names of users of ours, any of whom calls and has proved it. At least one where given, at most 64; `*` is anyone
+    /// of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Vec<String>>,
     /// Networks (`10.0.0.0/8`, `2001:db8::/32`) or addresses that the INVITE came from. At least one, at most 256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Vec<String>>,
@@ -312,8 +316,8 @@ impl Rule {
 impl Match {
     fn from_json(value: &Value, errors: &mut Vec<RuleError>) -> Option<Match> {
         let before = errors.len();
-        let mut members =
-            Members::open(value, "match", &["to", "from", "trunk", "source", "header", "time", "percent"], errors);
+        let known = ["to", "from", "trunk", "user", "source", "header", "time", "percent"];
+        let mut members = Members::open(value, "match", &known, errors);
         let mut header = None;
         if let Some(value) = members.value("header") {
             match value.as_object() {
@@ -330,6 +334,7 @@ impl Match {
             to: members.optional("to", errors),
             from: members.optional("from", errors),
             trunk: members.optional("trunk", errors),
+            user: members.optional("user", errors),
             source: members.optional("source", errors),
             header,
             time: members.optional("time", errors),

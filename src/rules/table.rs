@@ -24,6 +24,8 @@ pub struct Candidate {
     pub from: String,
     /// The trunk that the call came in by.
     pub trunk: Option<String>,
+    /// The user of ours who calls, and has proved it.
+    pub user: Option<String>,
     /// Where the INVITE came from.
     pub source: IpAddr,
     /// All headers of the INVITE, as sent.
@@ -45,6 +47,9 @@ pub struct ExplainRequest {
     /// The trunk it comes in by. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trunk: Option<String>,
+    /// The user of ours who calls. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// The address it comes from. Default: 127.0.0.1.
     #[serde(default = "loopback")]
     #[schema(value_type = String, example = "10.1.2.3")]
@@ -87,6 +92,7 @@ impl ExplainRequest {
             to: self.to,
             from: self.from,
             trunk: self.trunk,
+            user: self.user,
             source: self.source,
             headers: self.headers.into_iter().collect(),
             call_id: self.call_id,
@@ -127,7 +133,7 @@ pub struct RuleVerdict {
     pub enabled: bool,
     /// Do all of its conditions hold?
     pub matched: bool,
-    /// The first that does not, in the order to, from, trunk, source, header, time, percent.
+    /// The first that does not, in the order to, from, trunk, user, source, header, time, percent.
     pub first_failing_condition: Option<FailedCondition>,
 }
 

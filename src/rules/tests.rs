@@ -16,6 +16,7 @@ fn call() -> Candidate {
         to: "sip:+44-20-7946-0000@carrier.example;user=phone".into(),
         from: "\"Alice\" <sip:Alice@Example.COM:5061>;tag=1".into(),
         trunk: Some("carrier-a".into()),
+        user: None,
         source: "10.1.2.3".parse().unwrap(),
         headers: vec![("X-Campaign".into(), " spring ".into()), ("x-campaign".into(), "autumn".into())],
         call_id: "a84b4c76e66710@pc33.atlanta.com".into(),
@@ -177,6 +178,11 @@ fn a_trunk_a_network_a_header() {
     let mapped = Candidate { source: "::ffff:10.1.2.3".parse().unwrap(), trunk: None, ..call() };
     assert_eq!(failing(json!({"source": ["10.0.0.0/8"]}), &mapped, Time::EPOCH), None);
     assert_eq!(failing(json!({"trunk": ["carrier-a"]}), &mapped, Time::EPOCH).unwrap(), "match.trunk");
+    let own = Candidate { user: Some("alice".into()), ..call() };
+    assert_eq!(failing(json!({"user": ["bob", "alice"]}), &own, Time::EPOCH), None);
+    assert_eq!(failing(json!({"user": ["*"]}), &own, Time::EPOCH), None);
+    assert_eq!(failing(json!({"user": ["bob"]}), &own, Time::EPOCH).unwrap(), "match.user");
+    assert_eq!(failing(json!({"user": ["*"]}), &call(), Time::EPOCH).unwrap(), "match.user", "a stranger");
     let v6 = Candidate { source: "2001:db8::7".parse().unwrap(), ..call() };
     assert_eq!(failing(json!({"source": ["2001:db8::/32"]}), &v6, Time::EPOCH), None);
     assert_eq!(failing(json!({"source": ["0.0.0.0/0"]}), &v6, Time::EPOCH).unwrap(), "match.source");

@@ -4,7 +4,8 @@
 //! - [`peer`]: who is at the other end of a hop.
 //! - [`message`]: the wire layer: framing, headers, URIs.
 //! - [`sdp`]: offer and answer (RFC 3264) over audio.
-//! - [`digest`]: answering 401 and 407 (RFC 7616, 8760).
+//! - [`digest`]: asking for credentials and giving them (RFC 7616, 8760).
+//! - [`access`]: who is calling.
 //! - [`transaction`]: the four transaction machines.
 //! - [`dialog`]: who is whom within a call.
 //! - [`leg`]: one INVITE session, as call control sees it.
@@ -12,6 +13,7 @@
 //! - [`agent`]: all of it as one object.
 //! - [`transport`]: sockets: UDP and TCP on one port.
 
+pub mod access;
 pub mod agent;
 pub mod dialog;
 pub mod digest;

@@ -159,7 +159,10 @@ impl UserAgent {
     fn receive_outside(&mut self, request: Request, via: &Via, key: ServerKey, arrival: Arrival<'_>) {
         let refusal = match request.method {
             Method::Invite => match self.admit(&request, arrival) {
-                Ok((offer, merge)) => return self.invited(request, via, key, merge, offer, arrival),
+                Ok((offer, merge)) => {
+                    let identity = self.identify(&request, arrival);
+                    return self.invited(request, via, key, merge, offer, identity, arrival);
+                }
                 Err(refusal) => refusal,
             },
             Method::Options => match check_welcome(&request) {

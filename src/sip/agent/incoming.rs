@@ -7,6 +7,7 @@ use super::door::{Refusal, answer_to, check_welcome, is_optional, reason_of, sdp
 use super::transmit::{Arrival, party};
 use super::user_agent::{ServerMachine, UserAgent};
 use super::{AgentOutput, Counter};
+use crate::sip::access::Identity;
 use crate::sip::dialog::Dialog;
 use crate::sip::leg::state::{Incoming, Leg, State};
 use crate::sip::leg::{EndCause, Invitation, LegEvent, OfferedMedia, Party, Side};
@@ -19,6 +20,7 @@ const MAX_SHOWN_HEADERS: usize = 100;
 
 impl UserAgent {
     /// An admitted INVITE becomes a leg.
+    #[expect(clippy::too_many_arguments, reason = "what the door found out about one request, for its only caller")]
     pub(super) fn invited(
         &mut self,
         request: Request,
@@ -26,6 +28,7 @@ impl UserAgent {
         key: ServerKey,
         merge: MergeKey,
         offer: Option<Description>,
+        identity: Identity,
         arrival: Arrival<'_>,
     ) {
         let id = self.new_leg();
@@ -40,7 +43,7 @@ impl UserAgent {
         let trying = self.response(&leg, &request, 100, arrival.peer.transport);
         self.respond(transaction, &trying, arrival.now);
 
-        let invitation = self.invitation(&leg, &request, offer.as_ref(), arrival);
+        let invitation = self.invitation(&leg, &request, offer.as_ref(), identity, arrival);
         let patience = self.config.timers.unanswered;
         let expires = request.headers.expires().ok().flatten().map(|s| Duration::from_secs(s.into()));
         let source = arrival.peer.remote.ip();
@@ -64,6 +67,7 @@ impl UserAgent {
         leg: &Leg,
         request: &Request,
         offer: Option<&Description>,
+        identity: Identity,
         arrival: Arrival<'_>,
     ) -> Invitation {
         let headers = &request.headers;
@@ -89,6 +93,7 @@ impl UserAgent {
                 .map(|h| (h.name().to_string(), h.text().into_owned()))
                 .collect(),
             peer: arrival.peer,
+            identity,
             offered,
             diversion: first(Name::Diversion),
             asserted_identity: first(Name::PAssertedIdentity),

@@ -7,6 +7,7 @@
 //!
 //! - `user_agent`: the tables and their clock.
 //! - `door`: what arrives is read, matched, admitted or turned away.
+//! - `identity`: who it comes from.
 //! - `incoming`, `outgoing`: the two sides of a leg.
 //! - `redirected`: a 3xx to our INVITE.
 //! - `command`: what call control says, and what a leg does in its own time.
@@ -17,6 +18,7 @@ mod capabilities;
 mod command;
 mod config;
 mod door;
+mod identity;
 mod incoming;
 mod outgoing;
 mod output;

@@ -4,12 +4,14 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{AgentConfig, AgentOutput, ContactAddress, Counter};
 use crate::random::Random;
 use crate::session::LegId;
+use crate::sip::access::Policy;
 use crate::sip::digest::Rounds;
 use crate::sip::leg::LegEvent;
 use crate::sip::leg::state::{Incoming, Leg, State};
@@ -26,6 +28,8 @@ pub struct UserAgent {
     /// For the tags of answers that leave no state behind.
     pub(super) secret: u64,
     pub(super) draining: bool,
+    /// Who is known, and what was proved of connections.
+    pub(super) policy: Arc<Policy>,
     next_leg: u64,
     next_transaction: u64,
     /// Bound: `limits.legs`.
@@ -153,6 +157,7 @@ impl UserAgent {
             contacts,
             random,
             draining: false,
+            policy: Arc::default(),
             next_leg: 1,
             next_transaction: 1,
             legs: HashMap::new(),

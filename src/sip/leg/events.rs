@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::transfer::{Redirection, Refer, ReferProgress, Referral};
 use crate::session::{Codec, Direction, LegId, LocalMedia, NegotiatedMedia};
+use crate::sip::access::Identity;
 use crate::sip::peer::{Peer, Transport};
 
 /// What call control tells a leg to do.
@@ -268,15 +269,23 @@ pub struct Invitation {
     pub headers: Vec<(String, String)>,
     /// Whom it came from, on what.
     pub peer: Peer,
+    /// Who that is, as far as it was proved.
+    #[serde(default)]
+    pub identity: Identity,
     /// What the INVITE offered; none when it brought no SDP (our 200 then offers).
     pub offered: Option<OfferedMedia>,
     /// The topmost Diversion or History-Info style redirecting party (RFC 5806).
     pub diversion: Option<Party>,
-    /// P-Asserted-Identity (RFC 3325), believed or not: that is for the reader to say.
+    /// P-Asserted-Identity (RFC 3325), believed or not: see [`Invitation::caller`].
     pub asserted_identity: Option<Party>,
 }
 
 impl Invitation {
+    /// Who calls: what a trunk asserts, else From.
+    pub fn caller(&self) -> &Party {
+        self.asserted_identity.as_ref().filter(|_| self.identity.is_trusted()).unwrap_or(&self.from)
+    }
+
     /// The first header of that name, without regard to case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())

@@ -19,6 +19,7 @@ fn an_invite_is_answered_step_by_step() {
     let invitation = &done.incoming[0];
     assert_eq!(invitation.from.uri, "sip:carol@far.example");
     assert_eq!(invitation.asserted_identity.as_ref().unwrap().uri, "tel:+441632960123");
+    assert_eq!(invitation.caller().uri, "sip:carol@far.example", "a stranger is not believed");
     assert_eq!(invitation.diversion.as_ref().unwrap().uri, "sip:old@far.example");
     assert!(invitation.offered.as_ref().unwrap().telephone_event);
     let leg = invitation.leg;
