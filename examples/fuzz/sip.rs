@@ -207,7 +207,10 @@ impl Agent {
                 }
                 AgentOutput::Incoming(invitation) => self.legs.push(invitation.leg),
                 AgentOutput::Gone(leg) => self.legs.retain(|known| *known != leg),
-                AgentOutput::Leg(..) | AgentOutput::Trace { .. } | AgentOutput::Counter(_) => {}
+                AgentOutput::Leg(..)
+                | AgentOutput::Trace { .. }
+                | AgentOutput::Counter(_)
+                | AgentOutput::Answered { .. } => {}
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::call::{TimelineEntry, Topic};
 use crate::media::MediaEvent;
 use crate::session::LegId;
 use crate::sip::access::Policy;
-use crate::sip::agent::{AgentOutput, Flow, UserAgent};
+use crate::sip::agent::{AgentOutput, Flow, OutgoingRequest, RequestId, RequestOutcome, UserAgent};
 use crate::sip::leg::{Invitation, LegCommand, OutgoingInvite};
 use crate::sip::transport::{Inbound, Transports};
 
@@ -31,6 +31,8 @@ pub enum Signal {
     Command(LegId, LegCommand),
     /// Place this leg.
     Place(LegId, Box<OutgoingInvite>),
+    /// Send this request outside of any dialog; its outcome goes there.
+    Request(Box<OutgoingRequest>, oneshot::Sender<RequestOutcome>),
     /// Reserve a leg for the call with this id, whose events go to this inbox.
     NewLeg(String, mpsc::Sender<CallMessage>, oneshot::Sender<LegId>),
     /// From the media threads, for the call that has the leg.
@@ -50,6 +52,8 @@ pub struct Signalling {
     transports: Transports,
     /// Who owns each leg: at most one entry a leg, removed when both the stack and media have let go.
     legs: HashMap<LegId, Owner>,
+    /// Who waits for the outcomes of requests outside of dialogs: as many as the stack has under way.
+    requests: HashMap<RequestId, oneshot::Sender<RequestOutcome>>,
     /// Messages of legs whose call is not born yet: emptied after each batch of outputs.
     early: Vec<(LegId, TimelineEntry)>,
 }
@@ -67,7 +71,7 @@ struct Owner {
 impl Signalling {
     /// Around a stack and its transports.
     pub fn new(hub: Arc<Hub>, agent: UserAgent, transports: Transports) -> Self {
-        Signalling { hub, agent, transports, legs: HashMap::new(), early: Vec::new() }
+        Signalling { hub, agent, transports, legs: HashMap::new(), requests: HashMap::new(), early: Vec::new() }
     }
 
     /// Runs until the signals' senders are gone.
@@ -143,6 +147,11 @@ impl Signalling {
                     owner.in_stack = true;
                 }
                 self.guarded(|agent| agent.place(leg, *invite, now));
+            }
+            Signal::Request(request, reply) => {
+                if let Some(id) = self.guarded(|agent| agent.request(*request, now)) {
+                    self.requests.insert(id, reply);
+                }
             }
             Signal::NewLeg(call, inbox, reply) => {
                 let leg = self.agent.new_leg();
@@ -231,6 +240,12 @@ impl Signalling {
                 match self.legs.get(&leg) {
                     Some(owner) => note(&self.hub, &owner.call, Some(&owner.inbox), entry),
                     None => self.early.push((leg, entry)),
+                }
+            }
+            AgentOutput::Answered { id, outcome } => {
+                if let Some(waiting) = self.requests.remove(&id) {
+                    // Who no longer waits needs no answer.
+                    let _ = waiting.send(*outcome);
                 }
             }
             AgentOutput::Gone(leg) => self.let_go(leg, |owner| owner.in_stack = false),

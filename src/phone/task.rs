@@ -242,7 +242,10 @@ impl Task {
                 self.tell_media(MediaCommand::Open { leg });
             }
             AgentOutput::Leg(leg, event) => self.leg(leg, event),
-            AgentOutput::Trace { .. } | AgentOutput::Gone(_) | AgentOutput::Counter(_) => {}
+            AgentOutput::Trace { .. }
+            | AgentOutput::Gone(_)
+            | AgentOutput::Counter(_)
+            | AgentOutput::Answered { .. } => {}
         }
     }
 

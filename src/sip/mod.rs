@@ -10,6 +10,7 @@
 //! - [`dialog`]: who is whom within a call.
 //! - [`leg`]: one INVITE session, as call control sees it.
 //! - [`redirection`]: where a 3xx points.
+//! - [`hunt`]: several attempts, of which one is answered.
 //! - [`agent`]: all of it as one object.
 //! - [`transport`]: sockets: UDP and TCP on one port.
 
@@ -17,6 +18,7 @@ pub mod access;
 pub mod agent;
 pub mod dialog;
 pub mod digest;
+pub mod hunt;
 pub mod leg;
 pub mod message;
 pub mod peer;

@@ -501,7 +501,7 @@ impl World {
                 let text = format!("{flow:?} {first_line}{again}");
                 self.notes.push(TimelineEntry::new(self.now, Topic::Signalling, text).on(leg));
             }
-            AgentOutput::Gone(_) | AgentOutput::Counter(_) => {}
+            AgentOutput::Gone(_) | AgentOutput::Counter(_) | AgentOutput::Answered { .. } => {}
         }
     }
 
@@ -520,7 +520,10 @@ impl World {
                 self.schedule(after, due);
             }
             AgentOutput::Leg(leg, event) => self.phone_leg_event(leg, event),
-            AgentOutput::Trace { .. } | AgentOutput::Gone(_) | AgentOutput::Counter(_) => {}
+            AgentOutput::Trace { .. }
+            | AgentOutput::Gone(_)
+            | AgentOutput::Counter(_)
+            | AgentOutput::Answered { .. } => {}
         }
     }
 

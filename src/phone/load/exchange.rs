@@ -332,7 +332,10 @@ impl Exchange {
                 AgentOutput::Incoming(invitation) => self.answer(invitation.leg),
                 AgentOutput::Leg(leg, event) => self.leg(leg, event),
                 AgentOutput::Counter(Counter::RetransmissionSent) => self.retransmissions += 1,
-                AgentOutput::Trace { .. } | AgentOutput::Gone(_) | AgentOutput::Counter(_) => {}
+                AgentOutput::Trace { .. }
+                | AgentOutput::Gone(_)
+                | AgentOutput::Counter(_)
+                | AgentOutput::Answered { .. } => {}
             }
         }
     }

@@ -10,6 +10,7 @@
 //! - `identity`: who it comes from.
 //! - `incoming`, `outgoing`: the two sides of a leg.
 //! - `redirected`: a 3xx to our INVITE.
+//! - `request`: requests outside of any dialog.
 //! - `command`: what call control says, and what a leg does in its own time.
 //! - `capabilities`: what we say that we can.
 //! - `transmit`: what leaves.
@@ -23,6 +24,7 @@ mod incoming;
 mod outgoing;
 mod output;
 mod redirected;
+mod request;
 #[cfg(test)]
 mod tests;
 mod transmit;
@@ -30,4 +32,5 @@ mod user_agent;
 
 pub use config::{AgentConfig, AgentLimits, ContactAddress, TimerConfig};
 pub use output::{AgentOutput, Counter, Flow};
+pub use request::{OutgoingRequest, RequestId, RequestOutcome, Way};
 pub use user_agent::{Census, UserAgent};

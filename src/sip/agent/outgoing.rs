@@ -2,6 +2,7 @@
 //! ends of our other requests.
 
 use super::door::{reason_of, sdp_in};
+use super::request::{Way, push_route};
 use super::transmit::{Arrival, authorize};
 use super::user_agent::{ClientMachine, Purpose, UserAgent};
 use super::{AgentOutput, Counter};
@@ -41,10 +42,15 @@ impl UserAgent {
     /// Places a call on a leg from [`UserAgent::new_leg`]. What cannot even be sent fails by [`LegEvent::Failed`] with
     /// `local`, like all else. A leg that exists already is left alone.
     pub fn place(&mut self, leg: LegId, invite: OutgoingInvite, now: Time) {
+        self.place_by(leg, invite, &Way::default(), now);
+    }
+
+    /// The same, by a way of its own: a registered contact's flow, a route set.
+    pub fn place_by(&mut self, leg: LegId, invite: OutgoingInvite, way: &Way, now: Time) {
         if self.legs.contains_key(&leg) {
             return;
         }
-        if let Err((status, phrase)) = self.try_place(leg, invite, now) {
+        if let Err((status, phrase)) = self.try_place(leg, invite, way, now) {
             let event = LegEvent::Failed { status, phrase, reason: None, local: true };
             self.output(AgentOutput::Leg(leg, event));
             self.output(AgentOutput::Gone(leg));
@@ -52,7 +58,7 @@ impl UserAgent {
         self.sweep();
     }
 
-    fn try_place(&mut self, id: LegId, invite: OutgoingInvite, now: Time) -> Result<(), (u16, String)> {
+    fn try_place(&mut self, id: LegId, invite: OutgoingInvite, way: &Way, now: Time) -> Result<(), (u16, String)> {
         if self.legs.len() >= self.config.limits.legs {
             self.count(Counter::Overloaded);
             return Err((503, "Too many calls".to_owned()));
@@ -60,7 +66,7 @@ impl UserAgent {
         let Some(contact) = self.contact(invite.transport) else {
             return Err((503, format!("No listener for {}", invite.transport)));
         };
-        let local = contact.address.local;
+        let local = way.local.unwrap_or(contact.address.local);
         let target: Uri = invite.target.parse().map_err(|e| (400, format!("The target is no address: {e}")))?;
         let target = target.for_request_line();
         let call_id = self.random.token(16);
@@ -74,6 +80,7 @@ impl UserAgent {
 
         let mut request = Request::new(Method::Invite, target);
         request.headers.push_value(Name::MaxForwards, &MAX_FORWARDS);
+        push_route(&mut request, &way.route).map_err(|problem| (400, problem))?;
         request.headers.push_value(Name::From, &from);
         request.headers.push_value(Name::To, &to);
         let _ = request.headers.push(Name::CallId, &leg.call_id);
@@ -90,7 +97,7 @@ impl UserAgent {
         leg.local_media = Some(invite.media);
         leg.credentials = invite.credentials;
 
-        let peer = Peer { transport: invite.transport, remote: invite.destination, local, connection: None };
+        let peer = Peer { transport: invite.transport, remote: invite.destination, local, connection: way.connection };
         let Some(transaction) = self.start(request, peer, id, Purpose::Invite, Rounds::default(), now) else {
             return Err((503, format!("No listener for {}", invite.transport)));
         };
@@ -125,6 +132,12 @@ impl UserAgent {
             self.acknowledge_refusal(id, response);
         }
         self.schedule_client(id);
+        if self.requests.contains(leg_id) {
+            if heard == Heard::Pass {
+                self.request_heard(id, response, arrival);
+            }
+            return;
+        }
         if matches!(heard, Heard::Pass | Heard::PassAndAcknowledge)
             && let Some(mut leg) = self.take(leg_id)
         {
@@ -166,7 +179,7 @@ impl UserAgent {
                     self.dialog_lost(leg, status, now);
                 }
             }
-            (Purpose::Info | Purpose::Bye | Purpose::Cancel, _) => {}
+            (Purpose::Info | Purpose::Bye | Purpose::Cancel | Purpose::Outside, _) => {}
         }
         self.reoffer_if_free(leg, now);
     }
@@ -351,6 +364,9 @@ impl UserAgent {
     /// A client transaction came to nothing: 408 for time, 503 for transport.
     pub(super) fn client_failed(&mut self, id: u64, status: u16, now: Time) {
         let Some((purpose, leg_id)) = self.clients.get(&id).map(|t| (t.purpose, t.leg)) else { return };
+        if purpose == Purpose::Outside {
+            self.request_failed(leg_id, status);
+        }
         if let Some(mut leg) = self.take(leg_id) {
             match purpose {
                 Purpose::Invite if matches!(leg.state, State::Calling | State::Cancelling) => {
@@ -411,7 +427,7 @@ fn negotiate(sdp: &mut LocalDescription, response: &Response) -> Option<Negotiat
     sdp.accept(&Description::parse(body).ok()?).ok()
 }
 
-fn address(party: &Party) -> Result<NameAddr, crate::sip::message::BuildError> {
+pub(super) fn address(party: &Party) -> Result<NameAddr, crate::sip::message::BuildError> {
     let uri: Uri = party.uri.parse()?;
     let address = NameAddr::new(uri);
     Ok(match &party.display {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::{RequestId, RequestOutcome};
 use crate::session::LegId;
 use crate::sip::leg::{Invitation, LegEvent};
 use crate::sip::peer::Peer;
@@ -36,6 +37,13 @@ pub enum AgentOutput {
         retransmission: bool,
         /// The whole message.
         bytes: Bytes,
+    },
+    /// What became of a request outside of any dialog; once for each.
+    Answered {
+        /// Which.
+        id: RequestId,
+        /// What.
+        outcome: Box<RequestOutcome>,
     },
     /// All state of this leg is freed; its id will not be heard again.
     Gone(LegId),

@@ -44,6 +44,7 @@ impl UserAgent {
             peer.local = contact.address.local;
         }
         self.count(if again { Counter::RetransmissionSent } else { Counter::MessageSent });
+        let leg = leg.filter(|leg| !self.requests.contains(*leg));
         if let Some(leg) = leg {
             self.trace(leg, Flow::Sent, peer, bytes.clone(), again);
         }
@@ -59,6 +60,9 @@ impl UserAgent {
     }
 
     pub(super) fn trace_arrival(&mut self, leg: LegId, arrival: Arrival<'_>, retransmission: bool) {
+        if self.requests.contains(leg) {
+            return;
+        }
         self.trace(leg, Flow::Received, arrival.peer, Bytes::copy_from_slice(arrival.bytes), retransmission);
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::request::Requests;
 use super::{AgentConfig, AgentOutput, ContactAddress, Counter};
 use crate::random::Random;
 use crate::session::LegId;
@@ -36,6 +37,8 @@ pub struct UserAgent {
     pub(super) legs: HashMap<LegId, Box<Leg>>,
     /// Our tag → leg; as many as legs.
     pub(super) by_tag: HashMap<String, LegId>,
+    /// Requests outside of any dialog.
+    pub(super) requests: Requests,
     /// Transactions of each leg.
     references: HashMap<LegId, u32>,
     /// Bound: a few for each leg, and each lives 64·T1 at most after its last word.
@@ -85,6 +88,8 @@ pub(super) enum Purpose {
     Info,
     Bye,
     Cancel,
+    /// Outside of any dialog: its "leg" is a request's name.
+    Outside,
 }
 
 pub(super) struct ClientTransaction {
@@ -162,6 +167,7 @@ impl UserAgent {
             next_transaction: 1,
             legs: HashMap::new(),
             by_tag: HashMap::new(),
+            requests: Requests::default(),
             references: HashMap::new(),
             clients: HashMap::new(),
             client_keys: HashMap::new(),
@@ -208,6 +214,7 @@ impl UserAgent {
             server_transactions: self.servers.len(),
             half_open: self.half_open_total,
             indexed: self.by_tag.len()
+                + self.requests.len()
                 + self.references.len()
                 + self.client_keys.len()
                 + self.server_keys.len()
@@ -451,6 +458,9 @@ impl UserAgent {
                 }
                 self.references.remove(&id);
                 self.outputs.push_back(AgentOutput::Gone(id));
+            } else if self.references.get(&id) == Some(&0) && !self.legs.contains_key(&id) {
+                // The last transaction of a request outside of any dialog.
+                self.references.remove(&id);
             }
         }
     }

@@ -161,7 +161,7 @@ impl Net {
                         assert!(!self.gone[side].contains(&leg));
                         self.gone[side].push(leg);
                     }
-                    AgentOutput::Trace { .. } | AgentOutput::Counter(_) => {}
+                    AgentOutput::Trace { .. } | AgentOutput::Counter(_) | AgentOutput::Answered { .. } => {}
                 }
             }
         }
@@ -293,6 +293,7 @@ pub(super) struct Done {
     pub gone: Vec<LegId>,
     pub counters: Vec<Counter>,
     pub traces: Vec<String>,
+    pub answered: Vec<(RequestId, RequestOutcome)>,
 }
 
 impl Done {
@@ -371,6 +372,7 @@ impl Bench {
                 AgentOutput::Leg(_, event) => done.events.push(event),
                 AgentOutput::Gone(leg) => done.gone.push(leg),
                 AgentOutput::Counter(counter) => done.counters.push(counter),
+                AgentOutput::Answered { id, outcome } => done.answered.push((id, *outcome)),
                 AgentOutput::Trace { bytes, .. } => done.traces.push(String::from_utf8_lossy(&bytes).into_owned()),
             }
         }
