@@ -7,4 +7,5 @@ pub mod jitter;
 pub mod packet;
 pub mod rtcp;
 pub mod sequence;
+pub mod srtp;
 pub mod statistics;
