@@ -35,7 +35,7 @@ mod subscriptions;
 mod timeline;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -57,6 +57,7 @@ use crate::media::worker::MediaPlane;
 use crate::prompt::Prompts;
 use crate::random::Random;
 use crate::rules::Table;
+use crate::sip::transport::locate::Locator;
 use crate::sip::transport::{Counted, Counts as SipCounts};
 use crate::store::{CallRecord, Store, StoreError, Subscription, Writer};
 use crate::time::Time;
@@ -94,8 +95,8 @@ pub struct Hub {
     call_settings: CallSettings,
     /// The address put into SDP.
     advertised: IpAddr,
-    /// Where SIP listens.
-    sip_address: SocketAddr,
+    /// Finds the way to SIP URIs.
+    locator: Locator,
     tokens: IncomingContextKey,
     rules: ArcSwap<Table>,
     subscriptions: ArcSwap<HashMap<String, Subscription>>,

@@ -8,9 +8,11 @@ use super::signalling::Signal;
 use crate::api::service::CallError;
 use crate::call::{Party, Place, TimelineEntry, Topic};
 use crate::session::LegId;
+use crate::sip::agent::Way;
 use crate::sip::leg::{Credentials, LegEvent, OutgoingInvite, Party as SipParty};
 use crate::sip::message::{Host, Uri};
 use crate::sip::peer::Transport;
+use crate::sip::transport::locate::Hop;
 use crate::store::Trunk;
 
 /// The way to a callee, found before the call is born.
@@ -19,9 +21,7 @@ pub struct Route {
     /// The Request-URI.
     pub target: String,
     /// The next hop.
-    pub destination: SocketAddr,
-    /// What carries the request.
-    pub transport: Transport,
+    pub hop: Hop,
     /// For a carrier that asks.
     pub credentials: Option<Credentials>,
     /// The trunk's name, where it goes by one.
@@ -72,9 +72,9 @@ pub async fn route(hub: &Hub, target: &Party) -> Result<Route, CallError> {
             let uri = Uri::parse(address.as_bytes()).map_err(|error| {
                 bad(format!("{address:?} is not a SIP address ({error}); write sip:user@host:port"))
             })?;
-            let (destination, transport) = next_hop(hub, &uri, address).await?;
+            let hop = next_hop(hub, &uri, address).await?;
             let from_host = hub.advertised.to_string();
-            Ok(Route { target: address.clone(), destination, transport, credentials: None, trunk: None, from_host })
+            Ok(Route { target: address.clone(), hop, credentials: None, trunk: None, from_host })
         }
         Party::Phone(number) => {
             let trunk = hub.trunks.load().for_number(number).ok_or_else(|| {
@@ -82,11 +82,11 @@ pub async fn route(hub: &Hub, target: &Party) -> Result<Route, CallError> {
             })?;
             let carrier = Uri::parse(trunk.uri.as_bytes())
                 .map_err(|error| CallError::Internal(format!("trunk {}: {}: {error}", trunk.name, trunk.uri)))?;
-            let (destination, transport) = next_hop(hub, &carrier, &trunk.uri).await?;
-            let host = carrier.host().cloned().unwrap_or(Host::from(destination.ip()));
+            let hop = next_hop(hub, &carrier, &trunk.uri).await?;
+            let host = carrier.host().cloned().unwrap_or(Host::from(hop.address.ip()));
             let mut target = Uri::sip(Some(number), host.clone(), carrier.port());
-            if transport != Transport::Udp {
-                target = target.with_param("transport", Some(transport.uri_name()));
+            if hop.transport != Transport::Udp {
+                target = target.with_param("transport", Some(hop.transport.uri_name()));
             }
             let credentials = trunk
                 .username
@@ -94,8 +94,7 @@ pub async fn route(hub: &Hub, target: &Party) -> Result<Route, CallError> {
                 .map(|user| Credentials { user, password: trunk.password.clone().unwrap_or_default() });
             Ok(Route {
                 target: target.to_string(),
-                destination,
-                transport,
+                hop,
                 credentials,
                 trunk: Some(trunk.name),
                 from_host: host.to_string(),
@@ -107,30 +106,10 @@ pub async fn route(hub: &Hub, target: &Party) -> Result<Route, CallError> {
     }
 }
 
-async fn next_hop(hub: &Hub, uri: &Uri, written: &str) -> Result<(SocketAddr, Transport), CallError> {
-    let transport = match uri.param("transport") {
-        None if uri.scheme() == "sips" => Transport::Tls,
-        None => Transport::Udp,
-        Some(name) => Transport::from_name(name).ok_or_else(|| CallError::BadArgument {
-            field: "targets".into(),
-            problem: format!("{written}: transport {name:?} is not one we speak (udp, tcp)"),
-        })?,
-    };
-    if !matches!(transport, Transport::Udp | Transport::Tcp) {
-        return Err(CallError::NotImplemented(format!("{written}: SIP over {transport} comes with a later release")));
-    }
-    let found = resolve(uri).await.map_err(|problem| CallError::BadArgument {
-        field: "targets".into(),
-        problem: format!("{written}: {problem}"),
-    })?;
-    // An IPv4 socket cannot reach an IPv6 address, nor the other way round.
-    let destination = found.iter().copied().find(|a| a.is_ipv4() == hub.sip_address.is_ipv4()).ok_or_else(|| {
-        CallError::BadArgument {
-            field: "targets".into(),
-            problem: format!("{written}: it has no address of the family that SIP listens on ({})", hub.sip_address),
-        }
-    })?;
-    Ok((destination, transport))
+async fn next_hop(hub: &Hub, uri: &Uri, written: &str) -> Result<Hop, CallError> {
+    let bad = |problem: String| CallError::BadArgument { field: "targets".into(), problem };
+    let hops = hub.locator.locate(uri).await.map_err(|error| bad(format!("{written}: {error}")))?;
+    hops.into_iter().next().ok_or_else(|| bad(format!("{written}: it leads nowhere")))
 }
 
 async fn resolve(uri: &Uri) -> Result<Vec<SocketAddr>, String> {
@@ -171,14 +150,15 @@ pub fn place(hub: &Hub, about: &About, place: Place) -> TimelineEntry {
             target: route.target.clone(),
             from,
             to: None,
-            destination: route.destination,
-            transport: route.transport,
+            destination: route.hop.address,
+            transport: route.hop.transport,
             credentials: route.credentials.clone(),
             media: place.media,
             headers: Vec::new(),
             ring_timeout: place.ring_timeout,
         }),
+        Way { connection: route.hop.connection, ..Way::default() },
     ));
     let way = route.trunk.as_ref().map_or_else(|| "directly".to_owned(), |trunk| format!("by trunk {trunk}"));
-    TimelineEntry::new(now, Topic::Signalling, format!("called {way}, {} {}", route.transport, route.destination))
+    TimelineEntry::new(now, Topic::Signalling, format!("called {way}, {} {}", route.hop.transport, route.hop.address))
 }

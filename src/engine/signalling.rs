@@ -14,7 +14,7 @@ use crate::call::{TimelineEntry, Topic};
 use crate::media::MediaEvent;
 use crate::session::LegId;
 use crate::sip::access::Policy;
-use crate::sip::agent::{AgentOutput, Flow, OutgoingRequest, RequestId, RequestOutcome, UserAgent};
+use crate::sip::agent::{AgentOutput, Flow, OutgoingRequest, RequestId, RequestOutcome, UserAgent, Way};
 use crate::sip::leg::{Invitation, LegCommand, OutgoingInvite};
 use crate::sip::transport::{Inbound, Transports};
 
@@ -30,7 +30,7 @@ pub enum Signal {
     /// For a leg.
     Command(LegId, LegCommand),
     /// Place this leg.
-    Place(LegId, Box<OutgoingInvite>),
+    Place(LegId, Box<OutgoingInvite>, Way),
     /// Send this request outside of any dialog; its outcome goes there.
     Request(Box<OutgoingRequest>, oneshot::Sender<RequestOutcome>),
     /// Reserve a leg for the call with this id, whose events go to this inbox.
@@ -128,7 +128,12 @@ impl Signalling {
                 self.guarded(|agent| agent.receive(peer, &bytes, now));
             }
             Inbound::Lost { peer } => {
-                self.guarded(|agent| agent.transport_lost(&peer, now));
+                self.guarded(|agent| agent.connection_lost(&peer, now));
+            }
+            Inbound::Identified { peer, names } => {
+                if let Some(connection) = peer.connection {
+                    self.guarded(|agent| agent.identified(connection, names));
+                }
             }
         }
         self.carry_out();
@@ -142,11 +147,11 @@ impl Signalling {
                     self.tell(leg, CallMessage::LegRefused(error));
                 }
             }
-            Signal::Place(leg, invite) => {
+            Signal::Place(leg, invite, way) => {
                 if let Some(owner) = self.legs.get_mut(&leg) {
                     owner.in_stack = true;
                 }
-                self.guarded(|agent| agent.place(leg, *invite, now));
+                self.guarded(|agent| agent.place_by(leg, *invite, &way, now));
             }
             Signal::Request(request, reply) => {
                 if let Some(id) = self.guarded(|agent| agent.request(*request, now)) {

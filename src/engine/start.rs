@@ -32,6 +32,7 @@ use crate::prompt::{self, FetchConfig, PromptConfig, Prompts};
 use crate::random::Random;
 use crate::sip::agent::{AgentConfig, AgentLimits, ContactAddress, TimerConfig, UserAgent};
 use crate::sip::peer::Transport;
+use crate::sip::transport::locate::Locator;
 use crate::sip::transport::{BindError, TransportConfig, Transports};
 use crate::store::{Store, StoreError, Writer, WriterSettings};
 
@@ -161,7 +162,10 @@ impl Engine {
             archive: Default::default(),
             call_settings: call_settings(&config, &listeners),
             advertised: advertised(&config, &listeners),
-            sip_address: listeners.sip_udp,
+            locator: Locator::new(vec![
+                (Transport::Udp, listeners.sip_udp.ip()),
+                (Transport::Tcp, listeners.sip_tcp.ip()),
+            ]),
             tokens: IncomingContextKey::new(secrets.token_key),
             rules: ArcSwap::from_pointee(crate::rules::Table::default()),
             subscriptions: Default::default(),

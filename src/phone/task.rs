@@ -100,7 +100,8 @@ impl Task {
         let now = self.clock.now();
         match inbound {
             Inbound::Message { peer, bytes } => self.agent.receive(peer, &bytes, now),
-            Inbound::Lost { peer } => self.agent.transport_lost(&peer, now),
+            Inbound::Lost { peer } => self.agent.connection_lost(&peer, now),
+            Inbound::Identified { .. } => {}
         }
     }
 

@@ -41,8 +41,8 @@ impl UserAgent {
         let Some(incoming) = &mut leg.incoming else { return Err(CommandError::WrongState { state }) };
         incoming.ring_again = Some(now + RING_AGAIN);
         let (id, invite) = (incoming.transaction, incoming.invite.clone());
-        if let Some(transport) = self.servers.get(&id).map(|t| t.peer.transport) {
-            let ringing = self.response(leg, &invite, 180, transport);
+        if let Some(peer) = self.servers.get(&id).map(|t| t.peer) {
+            let ringing = self.response(leg, &invite, 180, peer);
             self.respond(id, &ringing, now);
         }
         Ok(())
@@ -86,8 +86,8 @@ impl UserAgent {
         }
         let state = leg.state.name();
         let Some(incoming) = self.take_incoming(leg) else { return Err(CommandError::WrongState { state }) };
-        if let Some(transport) = self.servers.get(&incoming.transaction).map(|t| t.peer.transport) {
-            let mut response = self.response(leg, &incoming.invite, status, transport);
+        if let Some(peer) = self.servers.get(&incoming.transaction).map(|t| t.peer) {
+            let mut response = self.response(leg, &incoming.invite, status, peer);
             if let Some(phrase) = phrase {
                 response.set_reason(phrase);
             }
@@ -118,8 +118,8 @@ impl UserAgent {
         }
         let state = leg.state.name();
         let Some(incoming) = self.take_incoming(leg) else { return Err(CommandError::WrongState { state }) };
-        if let Some(transport) = self.servers.get(&incoming.transaction).map(|t| t.peer.transport) {
-            let mut response = self.response(leg, &incoming.invite, 302, transport);
+        if let Some(peer) = self.servers.get(&incoming.transaction).map(|t| t.peer) {
+            let mut response = self.response(leg, &incoming.invite, 302, peer);
             response.headers.push_value(Name::Contact, &targets);
             self.respond(incoming.transaction, &response, now);
         }

@@ -9,7 +9,8 @@ pub use crate::sip::transaction::TimerConfig;
 /// How a user agent presents itself, waits, and where it stops.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
-    /// Our addresses, at most one for each transport that we speak; requests leave only on these.
+    /// Our addresses, at most one for each transport that we speak and address family; requests leave only on these,
+    /// by the transport and the family of where they go.
     pub contacts: Vec<ContactAddress>,
     /// The user part of our Contact.
     pub user: String,

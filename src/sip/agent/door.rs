@@ -138,7 +138,7 @@ impl UserAgent {
         self.trace_arrival(leg_id, arrival, false);
         let Some(mut leg) = self.take(leg_id) else { return };
         // The same answer to the same CANCEL every time, so no transaction is kept for it (§9.2).
-        let response = self.response(&leg, request, 200, arrival.peer.transport);
+        let response = self.response(&leg, request, 200, arrival.peer);
         let (peer, _) = answer_to(via, arrival.peer);
         self.send(peer, Bytes::from(response.to_bytes()), Some(leg_id), false);
         if leg.incoming.as_ref().is_some_and(|i| i.transaction == id) {
@@ -270,7 +270,7 @@ impl UserAgent {
 
     /// What an answer to OPTIONS says (§11.2).
     pub(super) fn describe(&self, response: &mut Response, peer: Peer) {
-        if let Some(contact) = self.contact(peer.transport) {
+        if let Some(contact) = self.contact(peer.transport, peer.remote.ip()) {
             response.headers.set_value(Name::Contact, &contact.header);
         }
         response.headers.set_value(Name::Allow, &ALLOW);

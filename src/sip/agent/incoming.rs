@@ -40,7 +40,7 @@ impl UserAgent {
         let reliable = arrival.peer.transport.is_reliable();
         let machine = ServerMachine::Invite(InviteServer::new(reliable, &self.config.timers));
         let transaction = self.add_server(key, Some(merge), machine, answer_to(via, arrival.peer), id);
-        let trying = self.response(&leg, &request, 100, arrival.peer.transport);
+        let trying = self.response(&leg, &request, 100, arrival.peer);
         self.respond(transaction, &trying, arrival.now);
 
         let invitation = self.invitation(&leg, &request, offer.as_ref(), identity, arrival);
@@ -133,13 +133,13 @@ impl UserAgent {
             Method::Info if leg.is_ended() => self.refuse(leg, id, request, 481, now),
             Method::Info => {
                 if request.headers.contains(&Name::InfoPackage) {
-                    let mut response = self.response(leg, request, 469, arrival.peer.transport);
+                    let mut response = self.response(leg, request, 469, arrival.peer);
                     response.headers.push_value(Name::RecvInfo, &"");
                     self.respond(id, &response, now);
                     return;
                 }
                 if !self.takes_info(request) {
-                    let mut response = self.response(leg, request, 415, arrival.peer.transport);
+                    let mut response = self.response(leg, request, 415, arrival.peer);
                     let _ = response.headers.push(Name::Accept, self.config.info_types.join(", "));
                     self.respond(id, &response, now);
                     return;
@@ -149,7 +149,7 @@ impl UserAgent {
                 self.tell(leg, LegEvent::Info { content_type, body: request.body.clone() });
             }
             Method::Options => {
-                let mut response = self.response(leg, request, 200, arrival.peer.transport);
+                let mut response = self.response(leg, request, 200, arrival.peer);
                 self.describe(&mut response, arrival.peer);
                 self.respond(id, &response, now);
             }
@@ -168,7 +168,7 @@ impl UserAgent {
     }
 
     fn accept_simply(&mut self, leg: &Leg, id: u64, request: &Request, arrival: Arrival<'_>) {
-        let response = self.response(leg, request, 200, arrival.peer.transport);
+        let response = self.response(leg, request, 200, arrival.peer);
         self.respond(id, &response, arrival.now);
     }
 
@@ -176,7 +176,7 @@ impl UserAgent {
         if refusal.phrase.is_none() && refusal.unsupported.is_empty() {
             return self.refuse(leg, id, request, refusal.status, arrival.now);
         }
-        let mut response = self.response(leg, request, refusal.status, arrival.peer.transport);
+        let mut response = self.response(leg, request, refusal.status, arrival.peer);
         if let Some(phrase) = &refusal.phrase {
             response.set_reason(phrase);
         }

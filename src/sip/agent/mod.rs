@@ -11,6 +11,7 @@
 //! - `incoming`, `outgoing`: the two sides of a leg.
 //! - `redirected`: a 3xx to our INVITE.
 //! - `request`: requests outside of any dialog.
+//! - `identified`: who has proved a name by certificate.
 //! - `command`: what call control says, and what a leg does in its own time.
 //! - `capabilities`: what we say that we can.
 //! - `transmit`: what leaves.
@@ -19,6 +20,7 @@ mod capabilities;
 mod command;
 mod config;
 mod door;
+mod identified;
 mod identity;
 mod incoming;
 mod outgoing;

@@ -63,10 +63,12 @@ impl UserAgent {
             self.count(Counter::Overloaded);
             return Err((503, "Too many calls".to_owned()));
         }
-        let Some(contact) = self.contact(invite.transport) else {
-            return Err((503, format!("No listener for {}", invite.transport)));
+        let (transport, remote) = (invite.transport, invite.destination);
+        let Some(contact) = self.contact(transport, remote.ip()) else {
+            return Err((503, format!("No listener for {transport} to {remote}")));
         };
         let local = way.local.unwrap_or(contact.address.local);
+        let peer = Peer { transport, remote, local, connection: way.connection };
         let target: Uri = invite.target.parse().map_err(|e| (400, format!("The target is no address: {e}")))?;
         let target = target.for_request_line();
         let call_id = self.random.token(16);
@@ -85,7 +87,7 @@ impl UserAgent {
         request.headers.push_value(Name::To, &to);
         let _ = request.headers.push(Name::CallId, &leg.call_id);
         request.headers.push_value(Name::CSeq, &CSeq { number: 1, method: Method::Invite });
-        self.dress(&mut request, invite.transport);
+        self.dress(&mut request, peer);
         for (name, value) in &invite.headers {
             let refused = || (400, format!("The header {name:?} cannot be sent"));
             let name: Name = name.parse().map_err(|_| refused())?;
@@ -97,9 +99,8 @@ impl UserAgent {
         leg.local_media = Some(invite.media);
         leg.credentials = invite.credentials;
 
-        let peer = Peer { transport: invite.transport, remote: invite.destination, local, connection: way.connection };
         let Some(transaction) = self.start(request, peer, id, Purpose::Invite, Rounds::default(), now) else {
-            return Err((503, format!("No listener for {}", invite.transport)));
+            return Err((503, format!("No listener for {transport} to {remote}")));
         };
         leg.outgoing = Some(Outgoing {
             transaction,

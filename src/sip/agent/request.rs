@@ -125,8 +125,8 @@ impl UserAgent {
         if unfit.contains(&outgoing.method) {
             return Err((400, format!("{} belongs to a leg", outgoing.method)));
         }
-        let no_listener = || (503, format!("no listener for {}", outgoing.transport));
-        let contact = self.contact(outgoing.transport).ok_or_else(no_listener)?;
+        let no_listener = || (503, format!("no listener for {} to {}", outgoing.transport, outgoing.destination));
+        let contact = self.contact(outgoing.transport, outgoing.destination.ip()).ok_or_else(no_listener)?;
         let peer = Peer {
             transport: outgoing.transport,
             remote: outgoing.destination,
@@ -172,7 +172,7 @@ impl UserAgent {
         if let Some(contact) = &own_contact {
             request.headers.push_value(Name::Contact, contact);
         }
-        self.dress(&mut request, outgoing.transport);
+        self.dress(&mut request, peer);
         for (name, value) in &outgoing.headers {
             let refused = || (400, format!("the header {name:?} cannot be sent"));
             let name: Name = name.parse().map_err(|_| refused())?;

@@ -1,6 +1,8 @@
 //! Sending: our own headers on requests and responses (RFC 3261 §8.1.1, §8.2.6, §18), ACK, CANCEL and BYE, and the
 //! copies that a call's timeline gets.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 
 use super::capabilities::{ALLOW, SUPPORTED};
@@ -26,20 +28,28 @@ pub(super) struct Arrival<'a> {
 }
 
 impl UserAgent {
-    pub(super) fn contact(&self, transport: Transport) -> Option<&Contact> {
-        self.contacts.iter().find(|c| c.address.transport == transport)
+    /// The address of ours for a transport and the other end's address family; none: we have none that reaches there.
+    pub(super) fn contact(&self, transport: Transport, remote: IpAddr) -> Option<&Contact> {
+        let ipv4 = remote.to_canonical().is_ipv4();
+        self.contacts
+            .iter()
+            .find(|c| c.address.transport == transport && c.address.local.ip().to_canonical().is_ipv4() == ipv4)
+    }
+
+    fn contact_for(&self, peer: Peer) -> Option<&Contact> {
+        self.contact(peer.transport, peer.remote.ip())
     }
 
     /// The family of the addresses that we are reached at; where that is a name, of those that requests leave from.
     pub(super) fn family(&self, peer: Peer) -> Family {
-        let contact = self.contact(peer.transport);
+        let contact = self.contact_for(peer);
         contact.map_or(peer.local.ip(), |c| c.host.ip().unwrap_or(c.address.local.ip())).into()
     }
 
     /// Hands bytes to the transport layer, and a copy to the leg's timeline.
     pub(super) fn send(&mut self, mut peer: Peer, bytes: Bytes, leg: Option<LegId>, again: bool) {
         if peer.connection.is_none()
-            && let Some(contact) = self.contact(peer.transport)
+            && let Some(contact) = self.contact_for(peer)
         {
             peer.local = contact.address.local;
         }
@@ -67,9 +77,9 @@ impl UserAgent {
     }
 
     /// Puts our Via on top of a request; none: we do not speak that transport.
-    fn with_via(&mut self, mut request: Request, transport: Transport, branch: &str) -> Option<Request> {
-        let contact = self.contact(transport)?;
-        let protocol = match transport {
+    fn with_via(&mut self, mut request: Request, peer: Peer, branch: &str) -> Option<Request> {
+        let contact = self.contact_for(peer)?;
+        let protocol = match peer.transport {
             Transport::Udp => ViaTransport::Udp,
             Transport::Tcp => ViaTransport::Tcp,
             Transport::Tls => ViaTransport::Tls,
@@ -85,9 +95,9 @@ impl UserAgent {
         format!("z9hG4bK{}", self.random.token(12))
     }
 
-    pub(super) fn dress(&self, request: &mut Request, transport: Transport) {
+    pub(super) fn dress(&self, request: &mut Request, peer: Peer) {
         if request.method == Method::Invite {
-            if let Some(contact) = self.contact(transport) {
+            if let Some(contact) = self.contact_for(peer) {
                 request.headers.set_value(Name::Contact, &contact.header);
             }
             request.headers.set_value(Name::Allow, &ALLOW);
@@ -123,7 +133,7 @@ impl UserAgent {
         now: Time,
     ) -> Option<u64> {
         let bare = request.clone();
-        let request = self.with_via(request, peer.transport, branch)?;
+        let request = self.with_via(request, peer, branch)?;
         let key = ClientKey::new(branch, &request.method);
         let reliable = peer.transport.is_reliable();
         let machine = match request.method {
@@ -159,7 +169,7 @@ impl UserAgent {
         let dialog = leg.dialog.as_mut()?;
         let mut request = dialog.request(method);
         let peer = dialog.next_hop();
-        self.dress(&mut request, peer.transport);
+        self.dress(&mut request, peer);
         prepare(&mut request);
         authorize(leg, &mut request);
         self.start(request, peer, leg.id, purpose, Rounds::default(), now)
@@ -169,7 +179,7 @@ impl UserAgent {
     pub(super) fn bye(&mut self, leg: &mut Leg, dialog: &mut Dialog, reason: Option<&str>, now: Time) {
         let mut request = dialog.request(Method::Bye);
         let peer = dialog.next_hop();
-        self.dress(&mut request, peer.transport);
+        self.dress(&mut request, peer);
         if let Some(reason) = reason {
             let _ = request.headers.push(Name::Reason, reason);
         }
@@ -223,7 +233,7 @@ impl UserAgent {
         if let Ok(cseq) = invite.headers.cseq() {
             ack.headers.push_value(Name::CSeq, &CSeq { number: cseq.number, method: Method::Ack });
         }
-        let Some(ack) = self.with_via(ack, peer.transport, &branch) else { return };
+        let Some(ack) = self.with_via(ack, peer, &branch) else { return };
         let bytes = Bytes::from(ack.to_bytes());
         if let Some(transaction) = self.clients.get_mut(&id) {
             transaction.ack = Some(bytes.clone());
@@ -249,16 +259,16 @@ impl UserAgent {
             ack.headers.copy_all(&name, &invite.headers);
         }
         let peer = dialog.next_hop();
-        self.dress(&mut ack, peer.transport);
+        self.dress(&mut ack, peer);
         let branch = self.new_branch();
-        let Some(ack) = self.with_via(ack, peer.transport, &branch) else { return };
+        let Some(ack) = self.with_via(ack, peer, &branch) else { return };
         let bytes = Bytes::from(ack.to_bytes());
         leg.remember_ack(SentAck { tag: tag.map(str::to_owned), cseq: cseq.number, bytes: bytes.clone(), peer });
         self.send(peer, bytes, Some(leg.id), false);
     }
 
     /// A response to a request of a leg's, with the leg's tag. With SDP, or 101–299, it may begin a dialog.
-    pub(super) fn response(&self, leg: &Leg, request: &Request, status: u16, transport: Transport) -> Response {
+    pub(super) fn response(&self, leg: &Leg, request: &Request, status: u16, peer: Peer) -> Response {
         let mut response = Response::for_request(request, status);
         if status > 100 {
             // Our tag is hexadecimal.
@@ -266,7 +276,7 @@ impl UserAgent {
         }
         if request.method == Method::Invite && (101..300).contains(&status) {
             response.headers.copy_all(&Name::RecordRoute, &request.headers);
-            if let Some(contact) = self.contact(transport) {
+            if let Some(contact) = self.contact_for(peer) {
                 response.headers.push_value(Name::Contact, &contact.header);
             }
             response.headers.push_value(Name::Allow, &ALLOW);
@@ -311,7 +321,7 @@ impl UserAgent {
         now: Time,
     ) {
         let Some(peer) = self.servers.get(&id).map(|t| t.peer) else { return };
-        let mut response = self.response(leg, request, 200, peer.transport);
+        let mut response = self.response(leg, request, 200, peer);
         let _ = response.set_body(crate::sip::sdp::CONTENT_TYPE, body);
         let Some(bytes) = self.respond(id, &response, now) else { return };
         let timers = self.config.timers;
@@ -332,8 +342,8 @@ impl UserAgent {
 
     /// A refusal within a leg.
     pub(super) fn refuse(&mut self, leg: &Leg, id: u64, request: &Request, status: u16, now: Time) {
-        let Some(transport) = self.servers.get(&id).map(|t| t.peer.transport) else { return };
-        let mut response = self.response(leg, request, status, transport);
+        let Some(peer) = self.servers.get(&id).map(|t| t.peer) else { return };
+        let mut response = self.response(leg, request, status, peer);
         match status {
             488 => warn_incompatible(&mut response),
             500 => {

@@ -50,6 +50,8 @@ pub struct UserAgent {
     pub(super) merges: HashMap<MergeKey, u64>,
     /// Transactions by the far end, to find those that a lost connection takes down.
     by_remote: HashMap<(Transport, SocketAddr), HashSet<u64>>,
+    /// Names proved by certificate, by connection; bounded in `identified`.
+    pub(super) identified: HashMap<u64, Vec<String>>,
     /// Incoming legs without final answer, by source. Bound: `limits.half_open`.
     half_open: HashMap<IpAddr, usize>,
     half_open_total: usize,
@@ -175,6 +177,7 @@ impl UserAgent {
             server_keys: HashMap::new(),
             merges: HashMap::new(),
             by_remote: HashMap::new(),
+            identified: HashMap::new(),
             half_open: HashMap::new(),
             half_open_total: 0,
             wakeups: BinaryHeap::new(),

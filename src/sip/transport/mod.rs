@@ -8,6 +8,7 @@
 
 mod connection;
 mod counts;
+pub mod locate;
 mod tcp;
 mod udp;
 
@@ -35,6 +36,10 @@ pub enum Inbound {
     /// It concerns whoever was told to use `peer.connection`, and whoever sent to `peer.remote` over that transport
     /// without naming a connection. For one that could not be opened, `peer.connection` is none.
     Lost { peer: Peer },
+    /// The client certificate of this connection has been verified, and is good for these names (RFC 5922 §7.1): its
+    /// DNS names and the hosts of its SIP URIs, in lower case; its common name where it has neither. Told once, before
+    /// the connection's first message.
+    Identified { peer: Peer, names: Vec<String> },
 }
 
 /// Why something was not sent. Lost connections are told later, by [`Inbound::Lost`].

@@ -1,5 +1,6 @@
 //! The agent against itself over a bad network, and against peers written out by hand; all on a virtual clock.
 
+mod addresses;
 mod calls;
 mod client;
 mod overload;
