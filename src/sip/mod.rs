@@ -8,6 +8,7 @@
 //! - [`access`]: who is calling.
 //! - [`transaction`]: the four transaction machines.
 //! - [`dialog`]: who is whom within a call.
+//! - [`guard`]: who asks too much is limited and banned.
 //! - [`leg`]: one INVITE session, as call control sees it.
 //! - [`redirection`]: where a 3xx points.
 //! - [`hunt`]: several attempts, of which one is answered.
@@ -19,6 +20,7 @@ pub mod agent;
 pub mod dialog;
 pub mod digest;
 pub mod hunt;
+pub mod guard;
 pub mod leg;
 pub mod message;
 pub mod peer;
