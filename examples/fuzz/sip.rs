@@ -209,6 +209,7 @@ impl Agent {
                 AgentOutput::Gone(leg) => self.legs.retain(|known| *known != leg),
                 AgentOutput::Leg(..)
                 | AgentOutput::Trace { .. }
+                | AgentOutput::Ban(_)
                 | AgentOutput::Counter(_)
                 | AgentOutput::Answered { .. } => {}
             }

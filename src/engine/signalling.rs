@@ -254,6 +254,7 @@ impl Signalling {
                 }
             }
             AgentOutput::Gone(leg) => self.let_go(leg, |owner| owner.in_stack = false),
+            AgentOutput::Ban(_) => {}
             AgentOutput::Counter(counter) => count(&self.hub.metrics.sip, counter.name()),
         }
     }

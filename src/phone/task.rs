@@ -245,6 +245,7 @@ impl Task {
             AgentOutput::Leg(leg, event) => self.leg(leg, event),
             AgentOutput::Trace { .. }
             | AgentOutput::Gone(_)
+            | AgentOutput::Ban(_)
             | AgentOutput::Counter(_)
             | AgentOutput::Answered { .. } => {}
         }

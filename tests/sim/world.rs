@@ -501,7 +501,7 @@ impl World {
                 let text = format!("{flow:?} {first_line}{again}");
                 self.notes.push(TimelineEntry::new(self.now, Topic::Signalling, text).on(leg));
             }
-            AgentOutput::Gone(_) | AgentOutput::Counter(_) | AgentOutput::Answered { .. } => {}
+            AgentOutput::Gone(_) | AgentOutput::Ban(_) | AgentOutput::Counter(_) | AgentOutput::Answered { .. } => {}
         }
     }
 
@@ -522,6 +522,7 @@ impl World {
             AgentOutput::Leg(leg, event) => self.phone_leg_event(leg, event),
             AgentOutput::Trace { .. }
             | AgentOutput::Gone(_)
+            | AgentOutput::Ban(_)
             | AgentOutput::Counter(_)
             | AgentOutput::Answered { .. } => {}
         }

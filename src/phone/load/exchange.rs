@@ -334,6 +334,7 @@ impl Exchange {
                 AgentOutput::Counter(Counter::RetransmissionSent) => self.retransmissions += 1,
                 AgentOutput::Trace { .. }
                 | AgentOutput::Gone(_)
+                | AgentOutput::Ban(_)
                 | AgentOutput::Counter(_)
                 | AgentOutput::Answered { .. } => {}
             }

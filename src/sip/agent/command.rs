@@ -86,6 +86,9 @@ impl UserAgent {
         }
         let state = leg.state.name();
         let Some(incoming) = self.take_incoming(leg) else { return Err(CommandError::WrongState { state }) };
+        if status == 404 {
+            self.found_nobody(incoming.transaction, now);
+        }
         if let Some(peer) = self.servers.get(&incoming.transaction).map(|t| t.peer) {
             let mut response = self.response(leg, &incoming.invite, status, peer);
             if let Some(phrase) = phrase {

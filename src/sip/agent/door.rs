@@ -13,6 +13,7 @@ use super::capabilities::{ALLOW, SUPPORTED, not_ours};
 use super::transmit::{Arrival, warn_incompatible};
 use super::user_agent::{ServerMachine, UserAgent};
 use crate::session::LegId;
+use crate::sip::guard::Origin;
 use crate::sip::leg::LegEvent;
 use crate::sip::leg::state::State;
 use crate::sip::message::{Headers, Message, Method, Name, Request, Response, Uri, Via, via};
@@ -47,9 +48,14 @@ impl UserAgent {
             return;
         }
         let arrival = Arrival { peer, bytes, now };
+        let origin = Origin::of(&peer);
+        if !self.guard.admits(origin) {
+            return self.count(Counter::DroppedByGuard);
+        }
         match Message::parse(bytes) {
             Ok(Message::Request(request)) => self.receive_request(request, arrival),
             Ok(Message::Response(response)) => self.receive_response(&response, arrival),
+            Err(_) if self.is_too_much(|guard| guard.malformed(origin, now)) => {}
             Err(error) => match error.response() {
                 Some(mut response) => {
                     self.count(Counter::Malformed);
@@ -77,6 +83,9 @@ impl UserAgent {
                 return self.count(Counter::Unintelligible);
             }
             self.count(Counter::Malformed);
+            if self.is_too_much(|guard| guard.malformed(Origin::of(&arrival.peer), arrival.now)) {
+                return;
+            }
             return self.turn_away(&request, &via, arrival, &Refusal::because(400, error.reason()));
         }
         let Ok(key) = ServerKey::of(&request, &via) else { return self.count(Counter::Unintelligible) };
@@ -133,6 +142,9 @@ impl UserAgent {
     fn receive_cancel(&mut self, request: &Request, via: &Via, arrival: Arrival<'_>) {
         let found = ServerKey::cancelled_by(request, via).ok().and_then(|key| self.server_keys.get(&key).copied());
         let Some((id, leg_id)) = found.and_then(|id| Some((id, self.servers.get(&id)?.leg))) else {
+            if self.is_beyond_limits(arrival) {
+                return;
+            }
             return self.turn_away(request, via, arrival, &Refusal::new(481));
         };
         self.trace_arrival(leg_id, arrival, false);
@@ -157,6 +169,9 @@ impl UserAgent {
 
     /// A request outside of any dialog.
     fn receive_outside(&mut self, request: Request, via: &Via, key: ServerKey, arrival: Arrival<'_>) {
+        if self.is_unwanted(&request, arrival) {
+            return;
+        }
         let refusal = match request.method {
             Method::Invite => match self.admit(&request, arrival) {
                 Ok((offer, merge)) => {
@@ -180,12 +195,16 @@ impl UserAgent {
         // First what costs nothing to find out: under a flood a refusal must be cheap.
         let limits = &self.config.limits;
         let (all, here) = self.half_open(arrival.peer.remote.ip());
+        let too_many_here = here >= limits.half_open_per_source;
         if self.draining
             || self.legs.len() >= limits.legs
             || self.servers.len() >= limits.server_transactions
             || all >= limits.half_open
-            || here >= limits.half_open_per_source
+            || too_many_here
         {
+            if too_many_here {
+                self.is_too_much(|guard| guard.half_open(Origin::of(&arrival.peer), arrival.now));
+            }
             self.count(Counter::Overloaded);
             return Err(Refusal::new(503));
         }
@@ -221,6 +240,9 @@ impl UserAgent {
     fn receive_within(&mut self, request: Request, via: &Via, key: ServerKey, arrival: Arrival<'_>) {
         let Some(id) = self.find_leg(&request) else {
             self.count(Counter::UnknownDialog);
+            if self.is_beyond_limits(arrival) {
+                return;
+            }
             return self.turn_away(&request, via, arrival, &Refusal::new(481));
         };
         self.trace_arrival(id, arrival, false);

@@ -8,6 +8,7 @@
 //! - `user_agent`: the tables and their clock.
 //! - `door`: what arrives is read, matched, admitted or turned away.
 //! - `identity`: who it comes from.
+//! - `guarded`: limits for each source, and bans.
 //! - `incoming`, `outgoing`: the two sides of a leg.
 //! - `redirected`: a 3xx to our INVITE.
 //! - `request`: requests outside of any dialog.
@@ -20,6 +21,7 @@ mod capabilities;
 mod command;
 mod config;
 mod door;
+mod guarded;
 mod identified;
 mod identity;
 mod incoming;

@@ -120,6 +120,7 @@ impl UserAgent {
         };
         let key = via.and_then(|via| ClientKey::of(response, &via).ok().flatten());
         let Some(id) = key.and_then(|key| self.find_client(&key)) else {
+            self.is_beyond_limits(arrival);
             return self.count(Counter::StrayResponse);
         };
         let Some(transaction) = self.clients.get_mut(&id) else { return };

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{RequestId, RequestOutcome};
 use crate::session::LegId;
+use crate::sip::guard::Change;
 use crate::sip::leg::{Invitation, LegEvent};
 use crate::sip::peer::Peer;
 
@@ -47,6 +48,8 @@ pub enum AgentOutput {
     },
     /// All state of this leg is freed; its id will not be heard again.
     Gone(LegId),
+    /// A source is banned, or no longer: the sockets are to know.
+    Ban(Change),
     /// Count one more of these.
     Counter(Counter),
 }
@@ -87,6 +90,12 @@ pub enum Counter {
     TransactionTimeout,
     /// A 2xx was never acknowledged.
     AckTimeout,
+    /// A message was dropped because its source is banned or beyond a limit.
+    DroppedByGuard,
+    /// A source was banned.
+    Banned,
+    /// A ban ended or was lifted.
+    BanLifted,
 }
 
 impl Counter {
@@ -105,6 +114,9 @@ impl Counter {
             Counter::UnknownDialog => "unknown_dialog",
             Counter::TransactionTimeout => "transaction_timeout",
             Counter::AckTimeout => "ack_timeout",
+            Counter::DroppedByGuard => "dropped_by_guard",
+            Counter::Banned => "banned",
+            Counter::BanLifted => "ban_lifted",
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::random::Random;
 use crate::session::LegId;
 use crate::sip::access::Policy;
 use crate::sip::digest::Rounds;
+use crate::sip::guard::{Guard, GuardSettings};
 use crate::sip::leg::LegEvent;
 use crate::sip::leg::state::{Incoming, Leg, State};
 use crate::sip::message::{Host, NameAddr, Request, Uri};
@@ -29,6 +30,8 @@ pub struct UserAgent {
     /// For the tags of answers that leave no state behind.
     pub(super) secret: u64,
     pub(super) draining: bool,
+    /// Who asks too much.
+    pub(super) guard: Guard,
     /// Who is known, and what was proved of connections.
     pub(super) policy: Arc<Policy>,
     next_leg: u64,
@@ -164,6 +167,7 @@ impl UserAgent {
             contacts,
             random,
             draining: false,
+            guard: Guard::new(GuardSettings::off()),
             policy: Arc::default(),
             next_leg: 1,
             next_transaction: 1,
@@ -206,7 +210,7 @@ impl UserAgent {
 
     /// When [`UserAgent::timeout`] wants to be called. It may turn out that nothing was due.
     pub fn deadline(&self) -> Option<Time> {
-        self.wakeups.peek().map(|Reverse((at, ..))| *at)
+        self.wakeups.peek().map(|Reverse((at, ..))| *at).into_iter().chain(self.guard.deadline()).min()
     }
 
     /// How much is alive.
@@ -229,6 +233,8 @@ impl UserAgent {
 
     /// Time has moved to `now`: everything that is due is done.
     pub fn timeout(&mut self, now: Time) {
+        self.guard.timeout(now);
+        self.tell_bans();
         while let Some(Reverse((at, _, wake))) = self.wakeups.peek().copied() {
             if at > now {
                 break;

@@ -162,7 +162,10 @@ impl Net {
                         assert!(!self.gone[side].contains(&leg));
                         self.gone[side].push(leg);
                     }
-                    AgentOutput::Trace { .. } | AgentOutput::Counter(_) | AgentOutput::Answered { .. } => {}
+                    AgentOutput::Trace { .. }
+                    | AgentOutput::Ban(_)
+                    | AgentOutput::Counter(_)
+                    | AgentOutput::Answered { .. } => {}
                 }
             }
         }
@@ -293,6 +296,7 @@ pub(super) struct Done {
     pub events: Vec<LegEvent>,
     pub gone: Vec<LegId>,
     pub counters: Vec<Counter>,
+    pub bans: Vec<crate::sip::guard::Change>,
     pub traces: Vec<String>,
     pub answered: Vec<(RequestId, RequestOutcome)>,
 }
@@ -354,6 +358,7 @@ impl Bench {
             all.events.extend(done.events);
             all.gone.extend(done.gone);
             all.counters.extend(done.counters);
+            all.bans.extend(done.bans);
         }
         self.now = end;
         all
@@ -374,6 +379,7 @@ impl Bench {
                 AgentOutput::Gone(leg) => done.gone.push(leg),
                 AgentOutput::Counter(counter) => done.counters.push(counter),
                 AgentOutput::Answered { id, outcome } => done.answered.push((id, *outcome)),
+                AgentOutput::Ban(change) => done.bans.push(change),
                 AgentOutput::Trace { bytes, .. } => done.traces.push(String::from_utf8_lossy(&bytes).into_owned()),
             }
         }
