@@ -170,6 +170,24 @@ pub const SETTINGS: &[Setting] = &[
         help: "How many ended calls keep their record and timeline",
     },
     Setting {
+        name: "capture-rtp",
+        default: "false",
+        allowed: "true or false",
+        help: "Keep every call's RTP for `/v1/calls/{id}/pcap`; without it, only of calls that ask for it",
+    },
+    Setting {
+        name: "capture-bytes",
+        default: "16777216",
+        allowed: "65536 to 1073741824",
+        help: "The most RTP that is kept of a call",
+    },
+    Setting {
+        name: "captures-kept",
+        default: "50",
+        allowed: "1 to 100000",
+        help: "How many calls' RTP is kept; the oldest goes first",
+    },
+    Setting {
         name: "timeline-entries",
         default: "2000",
         allowed: "10 to 100000",
@@ -258,6 +276,12 @@ pub struct Config {
     pub event_backoff: Duration,
     /// Ended calls that are kept.
     pub calls_kept: u64,
+    /// Whether every call's RTP is kept.
+    pub capture_rtp: bool,
+    /// The most RTP that is kept of a call, in bytes.
+    pub capture_bytes: usize,
+    /// How many calls' RTP is kept.
+    pub captures_kept: usize,
     /// Timeline entries a call.
     pub timeline_entries: usize,
     /// A tracing filter.
@@ -359,6 +383,9 @@ impl Config {
             rtp_timeout: Some(seconds("rtp-timeout-seconds", 0, 3600)?).filter(|d| !d.is_zero()),
             codecs: values.parse("codecs", codecs)?,
             in_band_dtmf: values.parse("in-band-dtmf", boolean)?,
+            capture_rtp: values.parse("capture-rtp", boolean)?,
+            capture_bytes: values.parse("capture-bytes", number(65_536, 1 << 30))? as usize,
+            captures_kept: values.parse("captures-kept", number(1, 100_000))? as usize,
             media_threads,
             overload_late_percent: values.parse("overload-late-percent", number(0, 100))? as u32,
             overload_late: Duration::from_millis(values.parse("overload-late-ms", number(1, 1000))?),

@@ -8,6 +8,7 @@
 //! - [`sip`]: messages, transactions, dialogs, offer/answer, the user agent. (IO: `sip::transport`.)
 //! - [`rtp`], [`dtmf`], [`media`]: packets and jitter, digits in three ways, frames and streams. (IO: `media::worker`.)
 //! - [`call`]: the call itself: participants, operations, commands in, events out.
+//! - [`capture`]: a call's packets as a file for Wireshark.
 //! - [`rules`]: who gets an incoming call. [`flow`]: applications that live in the engine.
 //!
 //! Shells:
@@ -21,6 +22,7 @@
 
 pub mod api;
 pub mod call;
+pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod config;

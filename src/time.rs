@@ -41,6 +41,12 @@ impl Time {
             Err(_) => format!("{}us", self.0),
         }
     }
+
+    /// What [`Time::to_rfc3339`] wrote; none: it is no such text, or before the epoch.
+    pub fn from_rfc3339(text: &str) -> Option<Time> {
+        let stamp: jiff::Timestamp = text.parse().ok()?;
+        u64::try_from(stamp.as_microsecond()).ok().map(Time)
+    }
 }
 
 impl Add<Duration> for Time {

@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dtmf", &["time"]),
     ("sip", &["random", "session", "time"]),
     ("media", &["dtmf", "random", "rtp", "session", "time"]),
+    ("capture", &["time"]),
     ("rules", &["time"]),
     ("call", &["dtmf", "media", "session", "sip", "time"]),
     ("flow", &["call", "dtmf", "rules"]),
@@ -40,6 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "api",
             "call",
+            "capture",
             "clock",
             "config",
             "events",
@@ -60,7 +62,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that never touch the world.
-const PURE: &[&str] = &["time", "random", "session", "sip", "rtp", "dtmf", "media", "rules", "call", "flow"];
+const PURE: &[&str] = &["time", "random", "session", "sip", "rtp", "dtmf", "media", "rules", "call", "capture", "flow"];
 
 /// What the world is made of.
 const WORLD: &str = r"(?x)

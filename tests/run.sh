@@ -21,6 +21,7 @@ packages=()
 [ -d /usr/share/asterisk/sounds/en_US_f_Allison ] || packages+=(asterisk-core-sounds-en-wav) # speech without digits
 command -v curl >/dev/null || packages+=(curl ca-certificates)
 command -v sipp >/dev/null || packages+=(sip-tester)
+command -v tshark >/dev/null || packages+=(tshark) # reads our capture files
 command -v baresip >/dev/null || packages+=(baresip-core) # a phone that speaks G.722 and Opus
 python_fits || packages+=(python3 python3-venv)
 major=$(node_major)
@@ -41,6 +42,7 @@ if [ ${#packages[@]} -gt 0 ]; then
 fi
 command -v sipp >/dev/null || fail "sipp is missing after installing sip-tester"
 command -v baresip >/dev/null || fail "baresip is missing after installing baresip-core"
+command -v tshark >/dev/null || fail "tshark is missing after installing it"
 python_fits || fail "python3 of at least 3.9 with venv is needed, $(python3 --version 2>&1) was found"
 major=$(node_major)
 # Debian 12 has 18, with which the SDK works too.

@@ -230,6 +230,10 @@ impl Administration for Agreeable {
     fn timeline<'a>(&'a self, id: &'a str) -> Pending<'a, Timeline, AdminError> {
         ready(Err(AdminError::NotFound(id.to_owned())))
     }
+    fn pcap<'a>(&'a self, id: &'a str) -> Pending<'a, Bytes, AdminError> {
+        Box::pin(async move { Err(AdminError::NotFound(format!("call {id}"))) })
+    }
+
     fn dead_events(&self, _: Page) -> Pending<'_, Listing<DeadEvent>, AdminError> {
         ready(Ok(Listing { items: Vec::new(), more: false }))
     }

@@ -81,6 +81,9 @@ pub(super) struct Endpoint {
 /// The longest JSON body in bytes.
 pub(super) const MAX_JSON: usize = 1024 * 1024;
 
+/// `rtp` here, on creating or answering a call, keeps its RTP for `/v1/calls/{id}/pcap`.
+pub(super) const CAPTURE: &str = "x-strowger-capture";
+
 /// The query parameters of a list.
 pub(super) const PAGED: &[(&str, &str)] =
     &[("skip", "How many to leave out; 0 by default."), ("top", "How many at most, 1 to 1000; 100 by default.")];
@@ -292,6 +295,15 @@ impl Request {
         Ok(value)
     }
 
+    /// Whether the call's RTP is to be kept, by a header that ACS does not have ([`CAPTURE`]).
+    pub fn wants_rtp_captured(&self) -> Result<bool, Problem> {
+        match self.headers.get(CAPTURE).map(HeaderValue::as_bytes) {
+            None | Some(b"sip") => Ok(false),
+            Some(b"rtp") => Ok(true),
+            Some(_) => Err(Problem::bad(CAPTURE, "this header may say sip or rtp")),
+        }
+    }
+
     /// Which part of a list is wanted.
     pub fn page(&self) -> Result<Page, Problem> {
         let number = |name: &str, otherwise: usize, least: usize| match self.query(name) {
@@ -348,6 +360,14 @@ impl Answer {
             // Only maps with keys that are no strings, and failing Serialize implementations, come here.
             Err(error) => Problem::internal(&error.to_string()).into(),
         }
+    }
+
+    /// The same, to be saved under that name by a browser.
+    pub fn named(mut self, file: &str) -> Self {
+        if let Ok(value) = HeaderValue::try_from(format!("attachment; filename=\"{file}\"")) {
+            self.headers.insert(header::CONTENT_DISPOSITION, value);
+        }
+        self
     }
 
     /// A body of any media type; one that cannot stand in a header becomes `application/octet-stream`.

@@ -2,6 +2,7 @@
 //! operator manages). The engine implements both; tests of this room bring a fake. JSON and HTTP stay on this side.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -61,6 +62,8 @@ pub struct CreateCall {
     pub callback: Url,
     /// The version the application spoke; echoed in every event of this call.
     pub api_version: String,
+    /// Keep the call's RTP for its capture file.
+    pub capture_rtp: bool,
 }
 
 /// An incoming call to take.
@@ -76,6 +79,8 @@ pub struct AnswerCall {
     pub answered_by: Option<Party>,
     /// The version the application spoke; echoed in every event of this call.
     pub api_version: String,
+    /// Keep the call's RTP for its capture file.
+    pub capture_rtp: bool,
 }
 
 /// Where a call is between ringing and over.
@@ -229,6 +234,8 @@ pub trait Administration: Send + Sync + 'static {
     fn call<'a>(&'a self, id: &'a str) -> Pending<'a, CallRecord, AdminError>;
     /// Everything that happened on it, oldest first.
     fn timeline<'a>(&'a self, id: &'a str) -> Pending<'a, Timeline, AdminError>;
+    /// Its SIP messages, and its RTP where that was asked for at its start: a pcap-ng file.
+    fn pcap<'a>(&'a self, id: &'a str) -> Pending<'a, Bytes, AdminError>;
     /// Events that could not be delivered within their retries, newest first.
     fn dead_events(&self, page: Page) -> Pending<'_, Listing<DeadEvent>, AdminError>;
 
@@ -494,6 +501,26 @@ pub struct TimelineEntry {
     #[serde(skip_serializing_if = "Value::is_null")]
     #[schema(value_type = Object)]
     pub detail: Value,
+    /// Of a SIP message: how it crossed the wire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wire: Option<Wire>,
+}
+
+/// How a SIP message crossed the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Wire {
+    /// `udp`, `tcp`, `tls`, `ws` or `wss`.
+    pub transport: String,
+    /// Address and port that it came from.
+    #[schema(value_type = String)]
+    pub source: SocketAddr,
+    /// Address and port that it went to.
+    #[schema(value_type = String)]
+    pub destination: SocketAddr,
+    /// The message in base64, where `detail` is not the whole of it: it is no UTF-8, or too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<String>,
 }
 
 /// An event that was given up on.

@@ -194,6 +194,8 @@ impl Call {
             MediaEvent::TonesSent { id, .. } => self.on_tones_sent(id, now),
             MediaEvent::TonesFailed { id, reason, .. } => self.on_tones_failed(id, &reason, now),
             MediaEvent::Silent { for_, .. } => self.on_silent(for_, now),
+            // For the capture file, which is not the call's.
+            MediaEvent::Tapped { .. } => {}
         }
     }
 

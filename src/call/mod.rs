@@ -32,4 +32,4 @@ pub use machine::Call;
 pub use output::{CallRecord, CallState, Clips, EndedBy, LoadFailure, LoadFailureKind, LoadId, Output, Place};
 pub use party::{Participant, Party};
 pub use setup::{CallDirection, CallId, CallSettings, IncomingCall, OutgoingCall};
-pub use timeline::{TimelineEntry, Topic};
+pub use timeline::{TimelineEntry, Topic, Wire};

@@ -2,10 +2,12 @@
 //! engine adds those of SIP messages, rules and deliveries, and the store keeps them.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::session::LegId;
+use crate::sip::peer::Transport;
 use crate::time::Time;
 
 /// The longest `text` in bytes; what is longer is cut, with `…` at its end.
@@ -27,6 +29,21 @@ pub struct TimelineEntry {
     pub text: String,
     /// More of it, such as a whole SIP message.
     pub detail: Option<String>,
+    /// A SIP message as it crossed the wire.
+    pub wire: Option<Box<Wire>>,
+}
+
+/// How a SIP message crossed the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wire {
+    /// On what.
+    pub transport: Transport,
+    /// From where.
+    pub source: SocketAddr,
+    /// To where.
+    pub destination: SocketAddr,
+    /// The message, where the entry's detail is not the whole of it or not its bytes: it is no UTF-8, or too long.
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// What an entry is about.
@@ -72,7 +89,7 @@ impl fmt::Display for Topic {
 impl TimelineEntry {
     /// A line without leg and detail. Text beyond [`MAX_TEXT`] is cut.
     pub fn new(at: Time, topic: Topic, text: impl Into<String>) -> Self {
-        TimelineEntry { at, topic, leg: None, text: cut(text.into(), MAX_TEXT), detail: None }
+        TimelineEntry { at, topic, leg: None, text: cut(text.into(), MAX_TEXT), detail: None, wire: None }
     }
 
     /// The same, about that leg.
@@ -87,6 +104,22 @@ impl TimelineEntry {
     pub fn with_document(mut self, document: impl Into<String>) -> Self {
         self.detail = Some(document.into());
         self
+    }
+
+    /// The same, with a SIP message and its way. Text beyond [`MAX_DETAIL`] is cut; its bytes are kept beside it.
+    #[must_use]
+    pub fn with_message(
+        self,
+        message: &[u8],
+        transport: Transport,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Self {
+        let text = String::from_utf8_lossy(message);
+        let whole = matches!(text, std::borrow::Cow::Borrowed(text) if text.len() <= MAX_DETAIL);
+        let bytes = (!whole).then(|| message.to_vec());
+        let wire = Some(Box::new(Wire { transport, source, destination, bytes }));
+        TimelineEntry { wire, ..self.with_detail(text) }
     }
 
     /// The same, with more of it. Detail beyond [`MAX_DETAIL`] is cut.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -180,6 +181,13 @@ impl Administration for Engine {
             let kept = self.hub.kept_call(id).await?;
             let call = kept.ok_or_else(|| AdminError::NotFound(format!("call {id}")))?;
             Ok(archive::kept_timeline(&call, self.hub.store.timeline(id).await?))
+        })
+    }
+
+    fn pcap<'a>(&'a self, id: &'a str) -> Pending<'a, Bytes, AdminError> {
+        Box::pin(async move {
+            let timeline = self.timeline(id).await?;
+            super::pcap::of_call(&self.hub, timeline).await
         })
     }
 

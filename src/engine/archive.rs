@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::Hub;
@@ -10,6 +12,7 @@ use super::metrics::count;
 use super::timeline::Timeline;
 use crate::api::service::{
     CallRecord, ConnectionState, MediaFigures, Quality, Timeline as ShownTimeline, TimelineEntry as ShownEntry,
+    Wire as ShownWire,
 };
 use crate::call::{TimelineEntry, Topic};
 use crate::media::{Rating, StreamStatistics};
@@ -93,7 +96,10 @@ fn stored(entry: &TimelineEntry, seq: u32) -> StoredEntry {
         at: entry.at,
         kind: shown.kind,
         text: shown.text,
-        data: Some(shown.detail).filter(|d| !d.is_null()),
+        data: match shown.wire {
+            Some(wire) => Some(serde_json::json!({ "message": shown.detail, "wire": wire })),
+            None => Some(shown.detail).filter(|d| !d.is_null()),
+        },
     }
 }
 
@@ -110,7 +116,13 @@ fn shown(entry: &TimelineEntry) -> ShownEntry {
         Topic::Signalling => "sip".to_owned(),
         other => other.to_string(),
     };
-    ShownEntry { at: entry.at.to_rfc3339(), kind, text: entry.text.clone(), detail }
+    let wire = entry.wire.as_deref().map(|wire| ShownWire {
+        transport: wire.transport.uri_name().to_owned(),
+        source: wire.source,
+        destination: wire.destination,
+        bytes: wire.bytes.as_ref().map(|bytes| STANDARD.encode(bytes)),
+    });
+    ShownEntry { at: entry.at.to_rfc3339(), kind, text: entry.text.clone(), detail, wire }
 }
 
 /// A live call's timeline as operators see it.
@@ -124,11 +136,13 @@ pub fn shown_timeline(id: &str, timeline: &Timeline) -> ShownTimeline {
 
 /// A kept call's timeline as operators see it.
 pub fn kept_timeline(call: &StoredCall, entries: Vec<StoredEntry>) -> ShownTimeline {
-    let entries = entries.into_iter().map(|entry| ShownEntry {
-        at: entry.at.to_rfc3339(),
-        kind: entry.kind,
-        text: entry.text,
-        detail: entry.data.unwrap_or_default(),
+    let entries = entries.into_iter().map(|entry| {
+        let mut detail = entry.data.unwrap_or_default();
+        let wire = detail.get_mut("wire").and_then(|wire| serde_json::from_value(wire.take()).ok());
+        if wire.is_some() {
+            detail = detail["message"].take();
+        }
+        ShownEntry { at: entry.at.to_rfc3339(), kind: entry.kind, text: entry.text, detail, wire }
     });
     let dropped = call.summary[DROPPED].as_u64().unwrap_or_default();
     ShownTimeline { call_id: call.id.clone(), dropped, entries: entries.collect() }

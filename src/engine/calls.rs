@@ -33,6 +33,7 @@ impl Calls for Engine {
                 context: wish.context,
                 answered_by: wish.answered_by,
                 api_version: wish.api_version,
+                capture_rtp: wish.capture_rtp,
             };
             ask(&inbox, |reply| CallMessage::Take(Box::new(terms), reply)).await?
         })
@@ -199,6 +200,7 @@ async fn create(hub: &Arc<Hub>, wish: CreateCall) -> Result<CallProperties, Call
         context: wish.context,
         answered_by: None,
         api_version: wish.api_version,
+        capture_rtp: wish.capture_rtp,
     };
     let beginning =
         Beginning { application: Application::Remote(terms), first: Vec::new(), notes: Vec::new(), fallback: None };

@@ -10,6 +10,7 @@
 //! | `calls`, `administration` | what the API may ask |
 //! | `access` | who is known at SIP's door |
 //! | `archive`, `timeline` | what remains of a call |
+//! | `captures`, `pcap` | a call's packets, kept where asked for, and the file that shows them |
 //! | `overload` | media threads that run late: new calls are refused meanwhile |
 //! | `open_files` | what strangers may take of the process's files |
 
@@ -17,6 +18,7 @@ mod access;
 mod administration;
 mod archive;
 mod calls;
+mod captures;
 mod data_dir;
 mod deliveries;
 mod incoming;
@@ -26,6 +28,7 @@ mod outgoing;
 mod overload;
 #[cfg(test)]
 mod overload_tests;
+mod pcap;
 mod prompts;
 mod registry;
 mod running_call;
@@ -87,6 +90,7 @@ pub struct Hub {
     outbox: Outbox,
     webhook_client: reqwest::Client,
     prompts: Prompts,
+    captures: captures::Captures,
     media: Arc<MediaPlane>,
     signals: mpsc::Sender<Signal>,
     sip_counts: Arc<SipCounts>,
@@ -126,6 +130,11 @@ impl Hub {
 
     fn sign_token(&self, call: &str, expires: Time) -> String {
         self.random(|random| self.tokens.sign(call, expires, random))
+    }
+
+    /// An address of ours as others know it: the advertised one where it is none in particular.
+    fn reached_at(&self, local: SocketAddr) -> SocketAddr {
+        if local.ip().is_unspecified() { SocketAddr::new(self.advertised, local.port()) } else { local }
     }
 
     fn own_url(&self) -> &str {

@@ -71,6 +71,8 @@ pub struct Terms {
     pub answered_by: Option<Party>,
     /// Echoed in events.
     pub api_version: String,
+    /// Its RTP is to be kept.
+    pub capture_rtp: bool,
 }
 
 /// Who runs a call.
@@ -251,6 +253,11 @@ impl RunningCall {
             CallMessage::Leg(event) => self.call.leg_event(self.about.leg, event, now),
             CallMessage::LegRefused(error) => self.call.leg_refused(self.about.leg, &error, now),
             CallMessage::Note(entry) => self.note(entry),
+            CallMessage::Media(MediaEvent::Tapped { packets, .. }) => {
+                if !self.hub.captures.append(&self.about.id, packets) {
+                    count(&self.hub.metrics.failures, "capture");
+                }
+            }
             CallMessage::Media(event) => self.call.media_event(event, now),
             CallMessage::Loaded(load, result) => {
                 count(&self.hub.metrics.prompts, if result.is_ok() { "ok" } else { "failed" });
@@ -389,6 +396,7 @@ impl RunningCall {
     fn media(&mut self, command: MediaCommand) {
         self.encode_ahead(&command);
         let leg = command.leg();
+        let opens = matches!(command, MediaCommand::Open { .. });
         let failed = match &command {
             MediaCommand::Open { .. } => {
                 Some(MediaEvent::OpenFailed { leg, reason: "the media thread is too busy".into() })
@@ -402,7 +410,13 @@ impl RunningCall {
                 let now = self.hub.clock.now();
                 self.call.media_event(event, now);
             }
+        } else if opens && self.captures_rtp() {
+            self.media(MediaCommand::Tap { leg, limit: self.hub.config.capture_bytes });
         }
+    }
+
+    fn captures_rtp(&self) -> bool {
+        self.hub.config.capture_rtp || matches!(&self.application, Application::Remote(terms) if terms.capture_rtp)
     }
 
     fn load(&self, load: LoadId, sources: Vec<String>) {

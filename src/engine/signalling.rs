@@ -241,7 +241,12 @@ impl Signalling {
                     Topic::Signalling,
                     format!("{first_line} {arrow} {peer}{again}"),
                 );
-                let entry = entry.on(leg).with_detail(String::from_utf8_lossy(&bytes));
+                let ours = self.hub.reached_at(peer.local);
+                let (source, destination) = match flow {
+                    Flow::Sent => (ours, peer.remote),
+                    Flow::Received => (peer.remote, ours),
+                };
+                let entry = entry.on(leg).with_message(&bytes, peer.transport, source, destination);
                 match self.legs.get(&leg) {
                     Some(owner) => note(&self.hub, &owner.call, Some(&owner.inbox), entry),
                     None => self.early.push((leg, entry)),

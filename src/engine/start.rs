@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::captures::Captures;
 use super::data_dir::{DataDir, DataDirError};
 use super::open_files::{self, Share};
 use super::overload::{self, OverloadSettings};
@@ -151,6 +152,7 @@ impl Engine {
             clock,
             metrics: Default::default(),
             prompts: Prompts::new(prompt_config(&config, &data_dir)),
+            captures: Captures::start(data_dir.path("captures"), config.captures_kept),
             store,
             writer,
             outbox,

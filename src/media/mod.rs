@@ -22,6 +22,7 @@ pub mod player;
 pub mod resample;
 pub mod source;
 pub mod stream;
+pub mod tap;
 pub mod worker;
 
 use std::sync::Arc;
@@ -71,6 +72,9 @@ pub enum MediaCommand {
     /// Keep what is heard from now on, at most `limit_frames` frames (and never over 30,000: ten minutes); it comes
     /// back in [`MediaEvent::Closed`]. What comes after the limit is not kept.
     Capture { leg: LegId, limit_frames: u32 },
+    /// Keep the leg's RTP and RTCP from now on as it crosses the wire, at most `limit` bytes of it; it comes by
+    /// [`MediaEvent::Tapped`]. A second tap of a leg does nothing.
+    Tap { leg: LegId, limit: usize },
     /// End the stream (RTCP BYE) and free the ports. Always answered by [`MediaEvent::Closed`], once.
     Close { leg: LegId },
 }
@@ -86,6 +90,7 @@ impl MediaCommand {
             | MediaCommand::SendTones { leg, .. }
             | MediaCommand::Detect { leg, .. }
             | MediaCommand::Capture { leg, .. }
+            | MediaCommand::Tap { leg, .. }
             | MediaCommand::Close { leg } => *leg,
         }
     }
@@ -112,6 +117,8 @@ pub enum MediaEvent {
     /// Something for the timeline: source locked, stranger ignored, first packet… At most 100 notes a leg, of them 8
     /// of strangers and 12 of each other repeating kind, and of such a kind one a second; beyond, they are dropped.
     Note { leg: LegId, text: String },
+    /// Packets of a leg with a tap, to be read by [`tap::packets`]: about once a second, and before `Closed`.
+    Tapped { leg: LegId, packets: Vec<u8> },
     /// The leg is gone and its ports are free. `heard` is what `Capture` kept.
     Closed { leg: LegId, statistics: StreamStatistics, heard: Option<Captured> },
 }
@@ -149,6 +156,7 @@ impl MediaEvent {
             | MediaEvent::TonesFailed { leg, .. }
             | MediaEvent::Silent { leg, .. }
             | MediaEvent::Note { leg, .. }
+            | MediaEvent::Tapped { leg, .. }
             | MediaEvent::Closed { leg, .. } => *leg,
         }
     }

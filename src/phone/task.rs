@@ -186,7 +186,7 @@ impl Task {
                 }
             }
             MediaEvent::TonesFailed { reason, .. } => tracing::warn!(reason, "a key was not sent"),
-            MediaEvent::Silent { .. } | MediaEvent::Note { .. } => {}
+            MediaEvent::Silent { .. } | MediaEvent::Note { .. } | MediaEvent::Tapped { .. } => {}
         }
     }
 

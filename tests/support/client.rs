@@ -15,12 +15,25 @@ pub struct Client {
     /// `host:port`.
     host: String,
     key: String,
+    /// Headers that are none of the API's own signature.
+    more: HeaderMap,
 }
 
 impl Client {
     /// A client of this engine, with its first access key.
     pub fn new(engine: &Engine) -> Client {
-        Client { http: http_client(), host: engine.address("http").to_string(), key: engine.key().to_owned() }
+        Client {
+            http: http_client(),
+            host: engine.address("http").to_string(),
+            key: engine.key().to_owned(),
+            more: HeaderMap::new(),
+        }
+    }
+
+    /// The same, with this header on each request.
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Client {
+        self.more.insert(name, value.parse().expect("a header value"));
+        self
     }
 
     /// A signed request; status and JSON (null where there is none). A null `body` sends none.
@@ -34,7 +47,7 @@ impl Client {
     pub async fn bytes(&self, method: &str, path: &str, body: Vec<u8>) -> (u16, String) {
         let separator = if path.contains('?') { '&' } else { '?' };
         let target = format!("{path}{separator}api-version=2026-03-12");
-        let mut headers = HeaderMap::new();
+        let mut headers = self.more.clone();
         let mut add = |name: &'static str, value: &str| headers.insert(name, value.parse().expect("a header value"));
         add("x-ms-date", &jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
         add("host", &self.host);

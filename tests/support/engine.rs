@@ -116,6 +116,14 @@ impl Engine {
         (status, serde_json::from_str(&text).unwrap_or_default())
     }
 
+    /// What an operator's GET gives, as bytes; it must be there.
+    pub async fn bytes(&self, path: &str) -> Vec<u8> {
+        let url = format!("http://{}{path}", self.address("http"));
+        let response = self.http.get(url).bearer_auth(&self.key).send().await.expect("an answer");
+        assert_eq!(response.status(), 200, "{path}");
+        response.bytes().await.expect("a body").to_vec()
+    }
+
     /// Puts a rule, which must be taken.
     pub async fn rule(&self, rule: Value) {
         let name = rule["name"].as_str().expect("a name").to_owned();

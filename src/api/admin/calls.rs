@@ -5,6 +5,9 @@ use axum::http::{Method, StatusCode};
 use crate::api::endpoint::{Answer, Endpoint, PAGED, Shape, schema};
 use crate::api::service::{CallRecord, DeadEvent, Timeline};
 
+/// What a capture file calls itself.
+const PCAPNG: &str = "application/x-pcapng";
+
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::admin(Method::GET, "/v1/calls", "Running and kept calls, newest first", |api, request| {
@@ -32,6 +35,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             },
         )
         .answers(200, Shape::Json(schema::<Timeline>)),
+        Endpoint::admin(Method::GET, "/v1/calls/{id}/pcap", "A call's packets, for Wireshark", |api, request| {
+            Box::pin(async move {
+                let id = request.parameter("id");
+                let file = api.administration.pcap(id).await?;
+                Ok(Answer::bytes(StatusCode::OK, PCAPNG, file).named(&format!("{id}.pcapng")))
+            })
+        })
+        .answers(200, Shape::Bytes(PCAPNG)),
         Endpoint::admin(Method::GET, "/v1/events/dead", "Events that could not be delivered", |api, request| {
             Box::pin(async move {
                 let page = request.page()?;

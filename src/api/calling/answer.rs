@@ -58,6 +58,7 @@ impl AnswerCallRequest {
             context: context(self.operation_context)?,
             answered_by: self.answered_by.map(|user| user.party("answeredBy")).transpose()?,
             api_version: api_version.to_owned(),
+            capture_rtp: false,
         })
     }
 }
@@ -65,7 +66,8 @@ impl AnswerCallRequest {
 pub(super) fn endpoint() -> Endpoint {
     Endpoint::calling(Method::POST, "/calling/callConnections:answer", "Take an incoming call", |api, request| {
         Box::pin(async move {
-            let wish = request.json::<AnswerCallRequest>()?.into_wish(&request.api_version)?;
+            let mut wish = request.json::<AnswerCallRequest>()?.into_wish(&request.api_version)?;
+            wish.capture_rtp = request.wants_rtp_captured()?;
             let call = api.calls.answer(wish).await?;
             Ok(Answer::json(StatusCode::OK, &CallConnectionProperties::from(call)))
         })

@@ -73,6 +73,7 @@ impl CreateCallRequest {
             context: context(self.operation_context)?,
             callback,
             api_version: api_version.to_owned(),
+            capture_rtp: false,
         })
     }
 }
@@ -80,7 +81,8 @@ impl CreateCallRequest {
 pub(super) fn endpoint() -> Endpoint {
     Endpoint::calling(Method::POST, "/calling/callConnections", "Place a call", |api, request| {
         Box::pin(async move {
-            let wish = request.json::<CreateCallRequest>()?.into_wish(&request.api_version)?;
+            let mut wish = request.json::<CreateCallRequest>()?.into_wish(&request.api_version)?;
+            wish.capture_rtp = request.wants_rtp_captured()?;
             let call = api.calls.create_call(wish).await?;
             Ok(Answer::json(StatusCode::CREATED, &CallConnectionProperties::from(call)))
         })

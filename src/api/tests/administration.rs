@@ -101,6 +101,10 @@ async fn calls_are_shown() {
     let timeline = get("/v1/calls/one/timeline").await.json();
     assert_eq!(timeline["entries"][0].get("detail"), None);
     assert_eq!(timeline["entries"][1]["detail"]["a"], 1);
+    let pcap = get("/v1/calls/one/pcap").await;
+    assert_eq!(pcap.headers["content-type"], "application/x-pcapng");
+    assert_eq!(pcap.headers["content-disposition"], "attachment; filename=\"one.pcapng\"");
+    assert_eq!(get("/v1/calls/two/pcap").await.status, 404);
     assert_eq!(get("/v1/events/dead").await.json(), json!({"value": []}));
     let explained = client.bearer(Method::POST, "/v1/rules:explain", r#"{"to":"+1"}"#).await;
     assert_eq!(explained.json(), json!({"rule": null, "to": "+1"}));

@@ -290,9 +290,19 @@ impl Administration for Fake {
                 kind: "sip".into(),
                 text: "INVITE".into(),
                 detail,
+                wire: None,
             };
             let entries = vec![entry(Value::Null), entry(json!({ "a": 1 }))];
             Ok(Timeline { call_id: id.into(), dropped: 0, entries })
+        })
+    }
+
+    fn pcap<'a>(&'a self, id: &'a str) -> Pending<'a, Bytes, AdminError> {
+        Box::pin(async move {
+            match id {
+                "one" => Ok(Bytes::from_static(b"\x0a\x0d\x0d\x0a")),
+                _ => Err(AdminError::NotFound(format!("call {id}"))),
+            }
         })
     }
 

@@ -6,6 +6,7 @@
 //! behind is that leg's end, and nobody else's.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use super::ports::Pair;
 use super::sockets::{Buffer, Door, MAX_DATAGRAM, Sender, Tally, Watch, drain_stale, read};
 use super::{LaneLoad, Shared};
 use crate::media::stream::{Stream, StreamConfig};
+use crate::media::tap::{Tap, Tapped};
 use crate::media::{FRAME_MS, MediaCommand, MediaEvent, StreamStatistics};
 use crate::random::Random;
 use crate::session::LegId;
@@ -43,6 +45,8 @@ struct Leg {
     /// Grid millisecond of its next tick; none: not connected, it has no slot.
     due: Option<u64>,
     door: Door,
+    /// What its packets are copied to, where somebody wants them.
+    tap: Option<Box<Tap>>,
     /// Its RTCP socket is not watched: it is read in every tick.
     read_rtcp: bool,
 }
@@ -116,6 +120,13 @@ impl Lane {
                 while let Some(event) = leg.stream.poll_event() {
                     events(event);
                 }
+                if let Some(tap) = &mut leg.tap {
+                    if tap.has_filled() {
+                        let text = "the RTP capture reached its bound: later packets are not in it".to_owned();
+                        events(MediaEvent::Note { leg: leg.id, text });
+                    }
+                    tap.due(at.now).into_iter().for_each(|packets| events(MediaEvent::Tapped { leg: leg.id, packets }));
+                }
             }));
             if work.is_err() {
                 broken.push(leg.id);
@@ -178,7 +189,15 @@ impl Lane {
                 });
                 let read_rtcp = !self.watch.add(&pair.rtcp, place);
                 if let Some(seat) = self.legs.get_mut(place) {
-                    *seat = Some(Box::new(Leg { id, stream, door: Door::new(&pair), pair, due: None, read_rtcp }));
+                    *seat = Some(Box::new(Leg {
+                        id,
+                        stream,
+                        door: Door::new(&pair),
+                        pair,
+                        due: None,
+                        tap: None,
+                        read_rtcp,
+                    }));
                 }
                 self.places.insert(id, place);
                 self.tell(MediaEvent::Opened { leg: id, port });
@@ -215,6 +234,7 @@ impl Lane {
             }
             MediaCommand::Detect { in_band, .. } => stream.detect_in_band(in_band),
             MediaCommand::Capture { limit_frames, .. } => stream.capture(limit_frames),
+            MediaCommand::Tap { limit, .. } => drop(leg.tap.get_or_insert_with(|| Box::new(Tap::new(limit)))),
             MediaCommand::Open { .. } | MediaCommand::Close { .. } => {}
         }
     }
@@ -250,14 +270,23 @@ impl Lane {
             Some(leg)
         });
         let closed = leg.and_then(|leg| {
-            let Leg { mut stream, pair, door, .. } = *leg;
+            let Leg { mut stream, pair, door, mut tap, .. } = *leg;
             let mut tally = Tally::default();
             // It may be closed because its work panicked: then its end may, too.
             let closed = catch_unwind(AssertUnwindSafe(|| {
-                let closed =
-                    stream.close(at.now, &mut Sender { pair: &pair, connected: door.connected(), tally: &mut tally });
+                let mut sender = Sender {
+                    pair: &pair,
+                    connected: door.connected(),
+                    tally: &mut tally,
+                    tap: tap.as_deref_mut(),
+                    now: at.now,
+                };
+                let closed = stream.close(at.now, &mut sender);
                 while let Some(event) = stream.poll_event() {
                     (self.shared.events)(event);
+                }
+                if let Some(tap) = &mut tap {
+                    tap.end().into_iter().for_each(|packets| self.tell(MediaEvent::Tapped { leg: id, packets }));
                 }
                 closed
             }));
@@ -306,6 +335,7 @@ impl Leg {
         let before = self.stream.ignored();
         read(&self.pair.rtp, MAX_RTP_READ, buffer, |bytes, from| {
             tally.rtp_received += 1;
+            keep(&mut self.tap, self.pair.port, bytes, from, at.now);
             self.stream.receive_rtp(bytes, from, at.now);
         });
         self.count_ignored(before, tally);
@@ -321,13 +351,21 @@ impl Leg {
         tally.skipped_frames += skipped;
         self.due = Some(due + (skipped + 1) * SLOTS);
         let frames = u32::try_from(skipped + 1).unwrap_or(u32::MAX);
-        self.stream.tick(at.now, frames, &mut Sender { pair: &self.pair, connected: self.door.connected(), tally });
+        let mut sender = Sender {
+            pair: &self.pair,
+            connected: self.door.connected(),
+            tally,
+            tap: self.tap.as_deref_mut(),
+            now: at.now,
+        };
+        self.stream.tick(at.now, frames, &mut sender);
     }
 
     fn hear_rtcp(&mut self, now: Time, buffer: &mut Buffer, tally: &mut Tally) {
         let before = self.stream.ignored();
         read(&self.pair.rtcp, MAX_RTCP_READ, buffer, |bytes, from| {
             tally.rtcp_received += 1;
+            keep(&mut self.tap, self.pair.port + 1, bytes, from, now);
             self.stream.receive_rtcp(bytes, from, now);
         });
         self.count_ignored(before, tally);
@@ -337,5 +375,12 @@ impl Leg {
         let (strangers_now, malformed_now) = self.stream.ignored();
         tally.strangers += strangers_now - strangers;
         tally.malformed += malformed_now - malformed;
+    }
+}
+
+/// Copies a packet that came.
+fn keep(tap: &mut Option<Box<Tap>>, local_port: u16, bytes: &[u8], remote: SocketAddr, at: Time) {
+    if let Some(tap) = tap {
+        tap.keep(Tapped { at, sent: false, local_port, remote, bytes });
     }
 }

@@ -15,6 +15,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use super::ports::Pair;
 use crate::media::FRAME_MS;
 use crate::media::stream::PacketSink;
+use crate::media::tap::{Tap, Tapped};
+use crate::time::Time;
 
 /// Longest datagram read; longer ones are cut and then fail their check or lose their tail.
 pub(super) const MAX_DATAGRAM: usize = 2_048;
@@ -45,10 +47,22 @@ pub(super) struct Sender<'a> {
     /// Whom the RTP socket is connected to.
     pub connected: Option<SocketAddr>,
     pub tally: &'a mut Tally,
+    /// Where copies go.
+    pub tap: Option<&'a mut Tap>,
+    pub now: Time,
+}
+
+impl Sender<'_> {
+    fn keep(&mut self, local_port: u16, remote: SocketAddr, bytes: &[u8]) {
+        if let Some(tap) = &mut self.tap {
+            tap.keep(Tapped { at: self.now, sent: true, local_port, remote, bytes });
+        }
+    }
 }
 
 impl PacketSink for Sender<'_> {
     fn rtp(&mut self, to: SocketAddr, packet: &[u8]) {
+        self.keep(self.pair.port, to, packet);
         let sent = match self.connected == Some(to) {
             true => self.pair.rtp.send(packet).is_ok(),
             false => send(&self.pair.rtp, self.pair.ipv6, to, packet),
@@ -60,6 +74,7 @@ impl PacketSink for Sender<'_> {
     }
 
     fn rtcp(&mut self, to: SocketAddr, packet: &[u8]) {
+        self.keep(self.pair.port + 1, to, packet);
         match send(&self.pair.rtcp, self.pair.ipv6, to, packet) {
             true => self.tally.rtcp_sent += 1,
             false => self.tally.send_errors += 1,
