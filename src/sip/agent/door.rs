@@ -209,6 +209,9 @@ impl UserAgent {
             return Err(Refusal::new(503));
         }
         check_welcome(request)?;
+        if !takes_sdp(&request.headers) {
+            return Err(Refusal::new(406));
+        }
         let merge = MergeKey::of(request).map_err(|e| Refusal::because(400, e.reason()))?;
         if self.merges.contains_key(&merge) {
             return Err(Refusal::because(482, "Loop Detected (merged request)"));
@@ -367,6 +370,14 @@ pub(super) fn check_welcome(request: &Request) -> Result<(), Refusal> {
         return Err(Refusal { status: 420, phrase: None, unsupported });
     }
     Ok(())
+}
+
+/// Does the sender take SDP in an answer (§20.1)? Whoever says nothing does; an empty list takes nothing.
+fn takes_sdp(headers: &Headers) -> bool {
+    let Ok(types) = headers.list(Name::Accept, |value| Ok(value.to_ascii_lowercase())) else { return true };
+    let essence = |value: &[u8]| value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().to_vec();
+    let all = [CONTENT_TYPE.as_bytes(), b"application/*", b"*/*"];
+    !headers.contains(&Name::Accept) || types.iter().any(|value| all.contains(&essence(value).as_slice()))
 }
 
 /// The SDP of a message; none where it has no body, or one that may be ignored. Refused: a body that we do not read.

@@ -6,6 +6,7 @@ mod client;
 mod overload;
 mod server;
 mod simulation;
+mod torture;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
