@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs all tests. What they need beside Rust and a C compiler is installed first, where it is missing: SIPp, baresip,
-# Python, Node and recorded voices by apt, the official SDKs by pip and npm into this checkout. No test is skipped: what
-# cannot be installed is an error. Arguments go to the test runner.
+# linphone, kamailio, rtpengine, sipsak, Python, Node and recorded voices by apt, the official SDKs by pip and npm into
+# this checkout. No test is skipped: what cannot be installed is an error. Arguments go to the test runner.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,6 +23,10 @@ command -v curl >/dev/null || packages+=(curl ca-certificates)
 command -v sipp >/dev/null || packages+=(sip-tester)
 command -v tshark >/dev/null || packages+=(tshark) # reads our capture files
 command -v baresip >/dev/null || packages+=(baresip-core) # a phone that speaks G.722 and Opus
+command -v linphonec >/dev/null || packages+=(linphone-cli) # another phone
+[ -x /usr/sbin/kamailio ] || packages+=(kamailio) # a proxy
+command -v rtpengine >/dev/null || packages+=(rtpengine-daemon)
+command -v sipsak >/dev/null || packages+=(sipsak)
 python_fits || packages+=(python3 python3-venv)
 major=$(node_major)
 [ "${major:-0}" -ge 20 ] || packages+=(nodejs)
@@ -39,10 +43,20 @@ if [ ${#packages[@]} -gt 0 ]; then
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}" \
         >/dev/null || fail "apt-get could not install ${packages[*]}"
     hash -r
+    # Tests start their own: what Debian starts with the package would sit on port 5060.
+    for service in kamailio rtpengine-daemon; do
+        if [[ " ${packages[*]} " == *" $service "* ]] && systemctl is-active --quiet "$service" 2>/dev/null; then
+            "${root[@]}" systemctl disable --quiet --now "$service" || true
+        fi
+    done
 fi
 command -v sipp >/dev/null || fail "sipp is missing after installing sip-tester"
 command -v baresip >/dev/null || fail "baresip is missing after installing baresip-core"
 command -v tshark >/dev/null || fail "tshark is missing after installing it"
+command -v linphonec >/dev/null || fail "linphonec is missing after installing linphone-cli"
+[ -x /usr/sbin/kamailio ] || fail "kamailio is missing after installing it"
+command -v rtpengine >/dev/null || fail "rtpengine is missing after installing rtpengine-daemon"
+command -v sipsak >/dev/null || fail "sipsak is missing after installing it"
 python_fits || fail "python3 of at least 3.9 with venv is needed, $(python3 --version 2>&1) was found"
 major=$(node_major)
 # Debian 12 has 18, with which the SDK works too.

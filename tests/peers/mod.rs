@@ -3,5 +3,10 @@
 
 mod audio;
 mod baresip;
+mod builtin;
+mod kamailio;
+mod linphone;
 mod sdk;
 mod sipp;
+mod sipsak;
+mod softphone;

@@ -13,12 +13,12 @@ use tool::{Sipp, Transport, free_address};
 const CALLER: &str = "+15551230009";
 
 /// The rule `answer` with this in it.
-async fn rule_answer(engine: &Engine, answer: Value) {
+pub async fn rule_answer(engine: &Engine, answer: Value) {
     engine.rule(json!({"name": "answer", "priority": 1, "action": {"answer": answer}})).await;
 }
 
 /// A rule that answers and then waits for a key for longer than any test takes.
-async fn rule_wait(engine: &Engine) {
+pub async fn rule_wait(engine: &Engine) {
     rule_answer(
         engine,
         json!({"play": ["prompt:beep"], "collect": {"maxTones": 1, "initialSilenceTimeoutInSeconds": 300}}),
@@ -27,16 +27,16 @@ async fn rule_wait(engine: &Engine) {
 }
 
 /// What the engine says of an ended call.
-struct Ended {
-    record: Value,
+pub struct Ended {
+    pub record: Value,
     /// Kind and text.
-    entries: Vec<(String, String)>,
-    timeline: Value,
+    pub entries: Vec<(String, String)>,
+    pub timeline: Value,
 }
 
 impl Ended {
     /// Such entries are there, in this order.
-    fn assert_order(&self, wanted: &[(&str, &str)]) {
+    pub fn assert_order(&self, wanted: &[(&str, &str)]) {
         let mut from = 0;
         for (kind, text) in wanted {
             let found = self.entries[from..].iter().position(|entry| entry.0 == *kind && entry.1.contains(text));
@@ -46,7 +46,7 @@ impl Ended {
     }
 
     /// The whole SIP messages whose first line contains this, retransmissions left out.
-    fn messages(&self, first_line: &str) -> Vec<&str> {
+    pub fn messages(&self, first_line: &str) -> Vec<&str> {
         let entries = self.timeline["entries"].as_array().expect("entries").iter();
         let sip = entries.filter(|entry| entry["kind"] == "sip");
         let texts = sip.filter(|entry| {
@@ -64,7 +64,7 @@ impl std::fmt::Display for Ended {
 }
 
 /// The engine's calls once `count` of them are over, newest first, and nothing of them lives any more.
-async fn ended(engine: &Engine, count: usize) -> Vec<Ended> {
+pub async fn ended(engine: &Engine, count: usize) -> Vec<Ended> {
     let records = engine.until("the end of the calls", async |engine| {
         let (_, answer) = engine.request("GET", "/v1/calls?maxPageSize=100", None).await;
         let records = answer["value"].as_array()?.clone();
@@ -89,20 +89,20 @@ async fn ended(engine: &Engine, count: usize) -> Vec<Ended> {
     all
 }
 
-async fn only_one(engine: &Engine) -> Ended {
+pub async fn only_one(engine: &Engine) -> Ended {
     ended(engine, 1).await.pop().expect("one call")
 }
 
-fn key(name: &'static str, port: u16) -> [String; 3] {
+pub fn key(name: &'static str, port: u16) -> [String; 3] {
     ["-key".to_owned(), name.to_owned(), port.to_string()]
 }
 
-fn flags(keys: &[[String; 3]]) -> Vec<&str> {
+pub fn flags(keys: &[[String; 3]]) -> Vec<&str> {
     keys.iter().flatten().map(String::as_str).collect()
 }
 
 /// One stream, without a gap in what was sent: a lost packet would be our own, on loopback.
-fn assert_steady(packets: &[Packet], payload_type: u8) {
+pub fn assert_steady(packets: &[Packet], payload_type: u8) {
     assert!(packets[0].marker, "the first packet begins a talkspurt: {:?}", packets[0]);
     for pair in packets.windows(2) {
         assert_eq!((pair[1].payload_type, pair[1].ssrc, pair[1].payload), (payload_type, pair[0].ssrc, 160));
@@ -339,7 +339,7 @@ async fn keys_come_by_info() {
 }
 
 /// Has the engine call `target`; the webhook and the call's path.
-async fn place(client: &Client, target: Value) -> (Webhook, String) {
+pub async fn place(client: &Client, target: Value) -> (Webhook, String) {
     let webhook = Webhook::start().await;
     let wish = json!({"targets": [target], "callbackUri": webhook.url});
     let call = client.call("/calling/callConnections", wish).await;
@@ -404,7 +404,7 @@ async fn calls_out_survive_the_loss_of_each_message() {
 }
 
 /// A trunk to this carrier, and a call to a number through it.
-async fn through_carrier(engine: &Engine, carrier: &Sipp) -> (Webhook, String) {
+pub async fn through_carrier(engine: &Engine, carrier: &Sipp) -> (Webhook, String) {
     let trunk = json!({"name": "carrier", "uri": carrier.uri(), "username": "engine", "password": "secret"});
     let (status, answer) = engine.request("PUT", "/v1/trunks/carrier", Some(trunk)).await;
     assert!(matches!(status, 200 | 201), "{status}: {answer}");

@@ -92,6 +92,9 @@ impl Family {
 pub struct Description {
     /// Every media line, in order.
     lines: Vec<MediaLine>,
+    /// Its `t=`; an answer repeats the offer's (RFC 3264 §6).
+    #[serde(default)]
+    time: (u64, u64),
 }
 
 /// One `m=` line.
@@ -137,7 +140,8 @@ impl Description {
             return Err(SdpError::TooManyLines);
         }
         let lines = session.medias.iter().map(|media| MediaLine::read(&session, media)).collect();
-        Ok(Description { lines })
+        let time = session.times.first().map_or((0, 0), |time| (time.start_time, time.stop_time));
+        Ok(Description { lines, time })
     }
 
     /// What of `ours` the peer also speaks, by the first line that we, with addresses of `family`, would answer: codecs
@@ -374,6 +378,9 @@ pub struct LocalDescription {
     /// Kind, protocol and formats of every line; ours is `active`. Empty before the first description.
     lines: Vec<(String, String, String)>,
     active: usize,
+    /// `t=` of the session: the offerer's.
+    #[serde(default)]
+    time: (u64, u64),
     /// The numbers of codecs and of telephone-event as this session uses them on our side.
     numbers: Vec<(u8, Codec)>,
     events: Vec<EventFormat>,
@@ -394,6 +401,7 @@ impl LocalDescription {
             last: None,
             lines: Vec::new(),
             active: 0,
+            time: (0, 0),
             numbers: Vec::new(),
             events: Vec::new(),
             offered: Vec::new(),
@@ -434,6 +442,7 @@ impl LocalDescription {
         let (number, codec) = *formats.first().ok_or(SdpError::NothingInCommon)?;
         self.lines = offer.lines.iter().map(|l| (l.kind.clone(), l.proto.clone(), l.fmt.clone())).collect();
         self.active = index;
+        self.time = offer.time;
         self.numbers = formats.clone();
         let events = events_for(audio, &formats);
         self.events = events.iter().map(|event| event.format).collect();
@@ -535,7 +544,8 @@ impl LocalDescription {
     ) -> Vec<u8> {
         use std::fmt::Write as _;
         let family = Family::from(media.address).name();
-        let mut rest = format!("s=-\r\nc=IN {family} {}\r\nt=0 0\r\n", media.address);
+        let (start, stop) = self.time;
+        let mut rest = format!("s=-\r\nc=IN {family} {}\r\nt={start} {stop}\r\n", media.address);
         for (index, (kind, proto, fmt)) in self.lines.iter().enumerate() {
             if index != self.active {
                 let fmt = if fmt.is_empty() { "0" } else { fmt };
@@ -569,11 +579,13 @@ impl LocalDescription {
         if self.last.as_ref().is_some_and(|last| *last != rest) {
             self.version = self.version.wrapping_add(1);
         }
-        let body = format!("v=0\r\no=- {} {} IN {family} {}\r\n{rest}", self.id, self.version, media.address);
+        let body = format!("v=0\r\no=strowger {} {} IN {family} {}\r\n{rest}", self.id, self.version, media.address);
         self.last = Some(rest);
         body.into_bytes()
     }
 }
 
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod tests;

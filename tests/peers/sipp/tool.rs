@@ -20,6 +20,24 @@ pub enum Transport {
     Tcp,
 }
 
+impl Transport {
+    /// What the engine calls its listener.
+    pub fn listener(self) -> &'static str {
+        match self {
+            Transport::Udp => "sipUdp",
+            Transport::Tcp => "sipTcp",
+        }
+    }
+
+    /// The parameter of a SIP URI that asks for it.
+    pub fn parameter(self) -> &'static str {
+        match self {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+        }
+    }
+}
+
 /// A running SIPp.
 pub struct Sipp {
     name: String,
@@ -32,11 +50,16 @@ pub struct Sipp {
 impl Sipp {
     /// Calls this engine by a scenario: the name of one of ours (`answer` is `answer.xml`), or `-sn uac`.
     pub fn call(engine: &Engine, scenario: &str, transport: Transport, flags: &[&str]) -> Sipp {
-        let listener = match transport {
-            Transport::Udp => "sipUdp",
-            Transport::Tcp => "sipTcp",
-        };
-        Sipp::call_at(engine.address(listener), scenario, transport, flags)
+        Sipp::call_at(engine.address(transport.listener()), scenario, transport, flags)
+    }
+
+    /// The same by the half of a controller that begins when its other half (`-3pcc`, the last flag's address) tells it
+    /// to; returns once it can be told.
+    pub async fn listen_tcp(scenario: &str, engine: &Engine, flags: &[&str]) -> Sipp {
+        let between: SocketAddr = flags.last().and_then(|flag| flag.parse().ok()).expect("an address");
+        let mut sipp = Sipp::call(engine, scenario, Transport::Udp, flags);
+        sipp.meanwhile(listening(Transport::Tcp, between.port())).await;
+        sipp
     }
 
     /// Calls somebody else.
@@ -55,13 +78,7 @@ impl Sipp {
     pub async fn listen_at(address: SocketAddr, scenario: &str, transport: Transport, flags: &[&str]) -> Sipp {
         let mut sipp = Sipp::start(address, scenario, transport, flags);
         let port = sipp.address.port();
-        let listens = tokio::time::timeout(PATIENCE, async move {
-            let mut look = tokio::time::interval(LOOK);
-            while !listens(transport, port) {
-                look.tick().await;
-            }
-        });
-        sipp.meanwhile(listens).await.expect("SIPp listens in time");
+        sipp.meanwhile(listening(transport, port)).await;
         sipp
     }
 
@@ -97,8 +114,7 @@ impl Sipp {
 
     /// Where it listens, as a SIP address.
     pub fn uri(&self) -> String {
-        let parameter = if self.transport == Transport::Tcp { ";transport=tcp" } else { "" };
-        format!("sip:{}{parameter}", self.address)
+        format!("sip:{}{}", self.address, self.transport.parameter())
     }
 
     /// Lets the first call go on that waits for a MESSAGE (UDP): a scenario cannot see what the application does.
@@ -190,6 +206,17 @@ pub fn free_address() -> SocketAddr {
             return address;
         }
     }
+}
+
+/// Waits until somebody listens on this local port.
+pub async fn listening(transport: Transport, port: u16) {
+    let listens = tokio::time::timeout(PATIENCE, async move {
+        let mut look = tokio::time::interval(LOOK);
+        while !listens(transport, port) {
+            look.tick().await;
+        }
+    });
+    listens.await.unwrap_or_else(|_| panic!("nobody listens on port {port} over {transport:?}"));
 }
 
 /// Whether somebody listens on this local port (Linux: the kernel's own table).

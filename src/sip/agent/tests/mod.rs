@@ -3,6 +3,7 @@
 mod addresses;
 mod calls;
 mod client;
+mod offer_answer;
 mod overload;
 mod server;
 mod simulation;
