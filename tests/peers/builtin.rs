@@ -13,7 +13,7 @@ async fn regexp(transport: Transport) {
     rule_wait(&engine).await;
     let seen = Sipp::call(&engine, "-sn regexp", transport, &[]).succeeds().await;
     let found = format!("retrievedIp: {}", engine.address(transport.listener()).ip());
-    assert!(seen.contains(&found) && seen.contains("retrievedSdpOrigin-username: strowger"), "{seen}");
+    assert!(seen.contains(&found) && seen.contains("retrievedSdpOrigin-username:strowger"), "{seen}");
     let call = ended(&engine, 1).await.pop().expect("one call");
     call.assert_order(&[("media", "media agreed: PCMU"), ("state", "connected"), ("sip", "BYE")]);
 }

@@ -88,6 +88,7 @@ struct Kamailio {
 /// What is defined in `proxy.cfg`.
 enum With<'a> {
     Nothing,
+    Registrar,
     Digest,
     Media(&'a Rtpengine),
 }
@@ -110,6 +111,7 @@ impl Kamailio {
         let mut arguments = vec!["-f", "proxy.cfg", "-DD", "-E", "-Y", &home, "-w", &home, "-m", "16", "-M", "4"];
         match with {
             With::Nothing => {}
+            With::Registrar => arguments.extend(["-A", "WITH_REGISTRAR"]),
             With::Digest => arguments.extend(["-A", "WITH_DIGEST"]),
             With::Media(_) => arguments.extend(["-A", "WITH_RTPENGINE"]),
         }
@@ -144,6 +146,19 @@ fn entries(call: &Ended, first_line: &str, header: &str) -> usize {
     let message = messages.first().unwrap_or_else(|| panic!("no {first_line} in\n{call}"));
     let lines = message.lines().filter(|line| line.starts_with(&format!("{header}: ")));
     lines.map(|line| line.matches("<sip:").count()).sum()
+}
+
+/// SIPp's own scenario `branchc`: it registers without credentials, which our registrar never allows, so another one is
+/// in front; then it calls under the same Call-ID.
+#[tokio::test]
+async fn sipps_branching_caller_registers_there_and_calls_us() {
+    let engine = Engine::start(&[]);
+    rule_wait(&engine).await;
+    let proxy = Kamailio::start(&uri_of(&engine, Transport::Udp), NOBODY, With::Registrar).await;
+    Sipp::call_at(proxy.address, "-sn branchc", Transport::Udp, &[]).succeeds().await;
+    let call = only_one(&engine).await;
+    assert_eq!(call.record["to"], "sip:ua2@ca.cym.com", "{}", call.record);
+    call.assert_order(&[("media", "media agreed: PCMU"), ("state", "connected"), ("sip", "BYE")]);
 }
 
 async fn held_through_it(ours: Transport, theirs: Transport) {

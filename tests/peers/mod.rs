@@ -1,5 +1,37 @@
-//! Real peers on loopback: SIPp, the official SDKs, real audio. `tests/run.sh` installs what they need; a test whose
-//! tool is missing fails and says so.
+//! Real peers on loopback: SIPp, softphones, a proxy and a media relay, the official SDKs, real audio. `tests/run.sh`
+//! installs what they need; a test whose tool is missing fails and says so. Everything listens on free ports, waits for
+//! what happens and not for time, and runs beside everything else.
+//!
+//! # Who runs over what, and what is seen
+//!
+//! Versions are Debian 12's. *Calls* means that the peer calls the engine, *called* that the engine calls the peer.
+//!
+//! | peer | transport | calls | called | what is seen |
+//! |---|---|---|---|---|
+//! | SIPp 3.6.1, scenarios of ours | UDP, TCP | yes | yes | answer, CANCEL, BYE while ringing, hold and resume on another port, INVITE without offer, refusals, MD5, SHA-256 and a stale nonce, each message lost once |
+//! | SIPp, `uac`, `uas`, `regexp`, `3pcc-A`, `3pcc-B`, `3pcc-C-A` with `3pcc-C-B`, `branchc` | UDP, TCP | yes | yes | each as it comes with the tool; by `3pcc` two calls of the engine hear each other |
+//! | baresip 1.0.0: G.722, Opus, PCMA, PCMU | UDP, TCP | yes | yes | speech and a tone measured in its recording; keys by RFC 4733 both ways; keys in what it plays |
+//! | linphone 5.1.65: PCMU | UDP, TCP | yes | yes | the same |
+//! | kamailio 5.6.3 as a proxy before SIPp | UDP↔UDP, UDP↔TCP both ways | yes | yes | one Record-Route and two, loose routing of ACK, re-INVITE and BYE of either side, CANCEL both ways, 407 with the right and a wrong password, its loss in a call |
+//! | kamailio and rtpengine 10.5 before linphone | UDP→TCP | yes | | speech, tone and keys as above, relayed |
+//! | kamailio and rtpengine before baresip | UDP→TCP | | yes | the same |
+//! | sipsak 0.9.8 | UDP, TCP | OPTIONS | | its flood and its broken requests beside a good call |
+//! | SDKs of Python and JavaScript | HTTP | | | see `sdk` |
+//!
+//! # What each needs
+//!
+//! - **SIPp** sends telephone events by a raw socket: `tests/run.sh` gives a copy of it that right. Its `regexp` takes an
+//!   `o=` only with a user name of letters and digits, which is why ours has one. Its `branchc` registers without
+//!   credentials and calls under the same Call-ID: kamailio stands in front as a registrar that asks for none.
+//! - **baresip** resamples badly what it plays, so files have the codec's rate. It hangs up when a file is over.
+//! - **linphone** has no sound card here (`soundcard use files`), starts only where the folder of its database is, and
+//!   puts the machine's own address into SDP, IPv6 first, unless three settings and a command say 127.0.0.1. Before
+//!   its first RTP it sends four octets that are none.
+//! - **kamailio** takes `lr` and `r2=on` Record-Route entries of its own back in Route, as we must send them: in order.
+//!   A killed one leaves its children; it gets SIGTERM.
+//! - **rtpengine** runs in user space (`--table=-1`), with an empty configuration: Debian's own has every instance
+//!   listen on the same port.
+//! - **sipsak** sends from another loopback address than the good call, for whoever floods may be banned.
 
 mod audio;
 mod baresip;
