@@ -40,3 +40,4 @@ pub mod session;
 pub mod sip;
 pub mod store;
 pub mod time;
+pub mod trunk;

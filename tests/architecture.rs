@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("media", &["dtmf", "random", "rtp", "session", "time"]),
     ("capture", &["time"]),
     ("rules", &["time"]),
+    ("trunk", &["random", "session", "sip", "time"]),
     ("call", &["dtmf", "media", "session", "sip", "time"]),
     ("flow", &["call", "dtmf", "rules"]),
     ("clock", &["time"]),
@@ -32,9 +33,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sip/transport", &["sip"]),
     ("media/worker", &["clock", "media", "random", "session", "time"]),
     ("prompt", &["media"]),
-    ("store", &["rules", "time"]),
+    ("store", &["rules", "time", "trunk"]),
     ("events", &["random", "store", "time"]),
-    ("api", &["call", "dtmf", "random", "rules", "time"]),
+    ("api", &["call", "dtmf", "random", "rules", "time", "trunk"]),
     ("phone", &["clock", "dtmf", "media", "media/worker", "random", "rtp", "session", "sip", "sip/transport"]),
     (
         "engine",
@@ -56,13 +57,15 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sip/transport",
             "store",
             "time",
+            "trunk",
         ],
     ),
     ("cli", &["api", "config", "dtmf", "engine", "media", "phone", "prompt", "random", "sip"]),
 ];
 
 /// Rooms that never touch the world.
-const PURE: &[&str] = &["time", "random", "session", "sip", "rtp", "dtmf", "media", "rules", "call", "capture", "flow"];
+const PURE: &[&str] =
+    &["time", "random", "session", "sip", "rtp", "dtmf", "media", "rules", "trunk", "call", "capture", "flow"];
 
 /// What the world is made of.
 const WORLD: &str = r"(?x)

@@ -215,6 +215,8 @@ pub trait Administration: Send + Sync + 'static {
     fn delete<'a>(&'a self, of: Collection, name: &'a str) -> Pending<'a, (), AdminError>;
     /// Every rule with its first failing condition for a would-be call, and the one that wins.
     fn explain(&self, would_be_call: Value) -> Pending<'_, Value, AdminError>;
+    /// Where a number would go: see `POST /v1/routes:explain`.
+    fn explain_route(&self, question: Value) -> Pending<'_, Value, AdminError>;
 
     /// Somebody visited a subscription's validation URL with this code.
     fn validate_subscription<'a>(&'a self, name: &'a str, code: &'a str) -> Pending<'a, (), AdminError>;
@@ -254,6 +256,8 @@ pub enum Collection {
     Subscriptions,
     /// Carriers and gateways.
     Trunks,
+    /// Which trunks a number goes by.
+    Routes,
 }
 
 impl Collection {
@@ -263,6 +267,7 @@ impl Collection {
             Collection::Rules => "rules",
             Collection::Subscriptions => "subscriptions",
             Collection::Trunks => "trunks",
+            Collection::Routes => "routes",
         }
     }
 }

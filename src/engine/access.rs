@@ -3,20 +3,20 @@
 
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use super::Hub;
 use super::signalling::Signal;
-use crate::sip::access::{Policy, TrunkAccess};
+use crate::sip::access::{Policy, TrunkAccess, TrunkDigest};
 
 /// The snapshot as things stand.
 pub fn policy(hub: &Hub) -> Arc<Policy> {
     let trunks = hub.trunks.load();
-    let trunks = trunks.known().map(|(trunk, addresses)| TrunkAccess {
-        name: trunk.name.clone(),
-        networks: addresses.iter().map(|address| IpNet::from(address.to_canonical())).collect(),
-        certificate_names: Vec::new(),
-        digest: None,
+    let trunks = trunks.all().iter().map(|known| TrunkAccess {
+        name: known.trunk.name.clone(),
+        networks: known.networks.clone(),
+        certificate_names: known.trunk.certificate_names.clone(),
+        digest: known.trunk.inbound.as_ref().and_then(|inbound| {
+            Some(TrunkDigest { username: inbound.username.clone(), secret: inbound.secret.clone()? })
+        }),
     });
     Arc::new(Policy { trunks: trunks.collect(), ..Policy::default() })
 }

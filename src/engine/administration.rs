@@ -14,7 +14,7 @@ use crate::api::service::{
 };
 use crate::prompt::{self, Name, Origin, PromptError};
 use crate::rules::{Action, ExplainRequest, Rule, RuleErrors};
-use crate::store::{CallPage, StoreError, Subscription, Trunk};
+use crate::store::{CallPage, StoreError, Subscription};
 
 impl Administration for Engine {
     fn documents(&self, of: Collection, page: Page) -> Pending<'_, Listing<Value>, AdminError> {
@@ -31,8 +31,9 @@ impl Administration for Engine {
                 Collection::Trunks => {
                     let mut trunks = self.hub.store.trunks().await?;
                     trunks.sort_by(|a, b| a.name.cmp(&b.name));
-                    trunks.into_iter().map(|trunk| to_json(&trunk.for_display())).collect()
+                    trunks.into_iter().map(|trunk| super::routes::shown_trunk(&self.hub, trunk)).collect()
                 }
+                Collection::Routes => self.hub.store.routes().await?.iter().map(to_json).collect(),
             };
             Ok(page_of(all, page))
         })
@@ -43,7 +44,10 @@ impl Administration for Engine {
             let found = match of {
                 Collection::Rules => self.hub.store.rule(name).await?.map(|rule| to_json(&rule)),
                 Collection::Subscriptions => self.hub.store.subscription(name).await?.map(shown_subscription),
-                Collection::Trunks => self.hub.store.trunk(name).await?.map(|trunk| to_json(&trunk.for_display())),
+                Collection::Trunks => {
+                    self.hub.store.trunk(name).await?.map(|trunk| super::routes::shown_trunk(&self.hub, trunk))
+                }
+                Collection::Routes => self.hub.store.route(name).await?.map(|route| to_json(&route)),
             };
             found.ok_or_else(|| missing(of, name))
         })
@@ -61,7 +65,8 @@ impl Administration for Engine {
             match of {
                 Collection::Rules => self.put_rule(name, &document, existing).await,
                 Collection::Subscriptions => super::subscriptions::put(&self.hub, name, &document, existing).await,
-                Collection::Trunks => self.put_trunk(name, document, existing).await,
+                Collection::Trunks => super::routes::put_trunk(&self.hub, name, document, existing).await,
+                Collection::Routes => super::routes::put_route(&self.hub, name, document, existing).await,
             }
         })
     }
@@ -80,11 +85,8 @@ impl Administration for Engine {
                     self.hub.reload_subscriptions().await?;
                     there
                 }
-                Collection::Trunks => {
-                    let there = self.hub.store.delete_trunk(name).await?;
-                    self.hub.reload_trunks().await?;
-                    there
-                }
+                Collection::Trunks => super::routes::delete_trunk(&self.hub, name).await?,
+                Collection::Routes => super::routes::delete_route(&self.hub, name).await?,
             };
             if there { Ok(()) } else { Err(missing(of, name)) }
         })
@@ -97,6 +99,10 @@ impl Administration for Engine {
             let (candidate, at) = request.into_candidate(self.hub.clock.now())?;
             Ok(to_json(&self.hub.rules.load().decide(&candidate, at)))
         })
+    }
+
+    fn explain_route(&self, question: Value) -> Pending<'_, Value, AdminError> {
+        Box::pin(async move { super::routes::explain(&self.hub, &question) })
     }
 
     fn validate_subscription<'a>(&'a self, name: &'a str, code: &'a str) -> Pending<'a, (), AdminError> {
@@ -256,50 +262,6 @@ impl Engine {
         }
         self.hub.rules.store(std::sync::Arc::new(table));
         Ok(Stored { document: to_json(&rule), created: there.is_none() })
-    }
-
-    async fn put_trunk(&self, name: &str, document: Value, existing: Existing) -> Result<Stored, AdminError> {
-        let mut trunk: Trunk = serde_json::from_value(document).map_err(|error| invalid("body", error.to_string()))?;
-        check_trunk(&trunk)?;
-        let before = self.hub.store.trunk(name).await?;
-        match (&before, existing) {
-            (Some(_), Existing::Keep) => return Err(AdminError::Exists(format!("trunk {name}"))),
-            (Some(before), Existing::Replace) => {
-                if trunk.password.is_none() && trunk.username == before.username {
-                    trunk.password = before.password.clone();
-                }
-                self.hub.store.replace_trunk(&trunk).await?;
-            }
-            (None, _) => self.hub.store.create_trunk(&trunk).await?,
-        }
-        self.hub.reload_trunks().await?;
-        Ok(Stored { document: to_json(&trunk.for_display()), created: before.is_none() })
-    }
-}
-
-fn check_trunk(trunk: &Trunk) -> Result<(), AdminError> {
-    let uri = crate::sip::message::Uri::parse(trunk.uri.as_bytes())
-        .map_err(|error| invalid("uri", format!("{:?} is not a SIP URI ({error}); write sip:host:port", trunk.uri)))?;
-    let carried = uri.scheme() == "sip" && matches!(uri.param("transport"), None | Some("udp" | "tcp" | "UDP" | "TCP"));
-    if !carried {
-        let problem = format!("{:?}: SIP over UDP and TCP is what this release speaks; write sip:host:port", trunk.uri);
-        return Err(invalid("uri", problem));
-    }
-    if uri.host().is_none() {
-        return Err(invalid("uri", format!("{:?} names no host; write sip:host:port", trunk.uri)));
-    }
-    if trunk.password.is_some() && trunk.username.is_none() {
-        return Err(invalid("username", "a password needs a username".to_owned()));
-    }
-    let odd = |text: &Option<String>| text.as_deref().is_some_and(|t| t.chars().any(char::is_control));
-    if odd(&trunk.username) || odd(&trunk.password) {
-        return Err(invalid("username", "control characters are not possible".to_owned()));
-    }
-    match trunk.prefix.as_deref() {
-        Some(prefix) if !prefix.strip_prefix('+').unwrap_or(prefix).bytes().all(|b| b.is_ascii_digit()) => {
-            Err(invalid("prefix", format!("{prefix:?} is not the beginning of a number; write +44 or the like")))
-        }
-        _ => Ok(()),
     }
 }
 

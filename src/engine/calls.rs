@@ -14,6 +14,7 @@ use crate::api::service::{
 use crate::call::{Call, CallId, Command, OutgoingCall, Participant, Party, RejectReason, Reply};
 use crate::store;
 use crate::time::Time;
+use crate::trunk::route::Asker;
 
 impl Calls for Engine {
     fn create_call(&self, wish: CreateCall) -> Pending<'_, CallProperties, CallError> {
@@ -42,7 +43,7 @@ impl Calls for Engine {
     fn redirect(&self, token: String, to: Party) -> Pending<'_, (), CallError> {
         Box::pin(async move {
             let inbox = self.inbox_of_token(&token)?;
-            let to = outgoing::route(&self.hub, &to).await?.target;
+            let to = outgoing::route(&self.hub, &to, &Asker::Application).await?.target;
             self.decide(&inbox, Command::Redirect { to }).await
         })
     }
@@ -137,7 +138,7 @@ async fn create(hub: &Arc<Hub>, wish: CreateCall) -> Result<CallProperties, Call
         count(&hub.metrics.calls_refused, "overloaded");
         return Err(CallError::Overloaded { retry_after: incoming::RETRY_AFTER });
     }
-    let route = outgoing::route(hub, &target).await?;
+    let route = outgoing::route(hub, &target, &Asker::Application).await?;
     let id = hub.random_uuid();
     let (sender, inbox) = mpsc::channel(INBOX);
     if !hub.calls.insert(&id.to_string(), sender.clone(), hub.config.max_calls) {
@@ -202,8 +203,13 @@ async fn create(hub: &Arc<Hub>, wish: CreateCall) -> Result<CallProperties, Call
         api_version: wish.api_version,
         capture_rtp: wish.capture_rtp,
     };
-    let beginning =
-        Beginning { application: Application::Remote(terms), first: Vec::new(), notes: Vec::new(), fallback: None };
+    let beginning = Beginning {
+        application: Application::Remote(terms),
+        first: Vec::new(),
+        notes: Vec::new(),
+        fallback: None,
+        permit: None,
+    };
     let call = Call::outgoing(setup, hub.call_settings.clone(), now);
     spawn(Arc::clone(hub), call, about, beginning, inbox);
     Ok(properties)

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::Hub;
 use super::metrics::count;
 use super::running_call::{About, Application, Beginning, CallMessage, INBOX, spawn};
+use super::trunks::KnownTrunk;
 use crate::call::{Call, CallId, Command, IncomingCall, Party, RejectReason, TimelineEntry, Topic};
 use crate::flow::AnswerFlow;
 use crate::rules::{self, Action, Candidate, Decision};
@@ -27,6 +28,15 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
         count(&hub.metrics.calls_refused, "overloaded");
         return Err(busy());
     }
+    let trunk = super::trunk_calls::of(hub, &invitation);
+    let permit = match trunk.as_ref().map(|known| known.permit_inbound()).transpose() {
+        Ok(permit) => permit,
+        Err(full) => {
+            tracing::info!(trunk = trunk.map(|known| known.trunk.name.clone()), %full, "incoming call refused");
+            count(&hub.metrics.calls_refused, "trunk full");
+            return Err(busy());
+        }
+    };
     let id = hub.random_uuid();
     let (sender, inbox) = mpsc::channel(INBOX);
     if !hub.calls.insert(&id.to_string(), sender.clone(), hub.config.max_calls) {
@@ -37,7 +47,7 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
     count(&hub.metrics.calls_started, "inbound");
 
     let now = hub.clock.now();
-    let decision = hub.rules.load().decide(&candidate(&invitation), now);
+    let decision = hub.rules.load().decide(&candidate(trunk.as_deref(), &invitation), now);
     let from = party(&decision.from);
     let setup = IncomingCall {
         id: CallId(id),
@@ -66,6 +76,7 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
     tracing::info!(id = %about.id, from = %decision.from, to = %decision.to, rule = decision.rule.as_deref(), "incoming call");
     let mut settings = hub.call_settings.clone();
     let mut beginning = beginning(hub, &about, &setup, &invitation, &decision);
+    beginning.permit = permit;
     if let Some((at, _)) = &mut beginning.fallback {
         // The rule's own answer to silence comes first; the call's 480 stands behind it.
         *at = now + hub.config.answer_timeout;
@@ -76,11 +87,12 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
     Ok((id.to_string(), sender))
 }
 
-fn candidate(invitation: &Invitation) -> Candidate {
+fn candidate(trunk: Option<&KnownTrunk>, invitation: &Invitation) -> Candidate {
+    let caller = invitation.caller().uri.clone();
     Candidate {
-        to: invitation.request_uri.clone(),
-        from: invitation.caller().uri.clone(),
-        trunk: invitation.identity.trunk().map(str::to_owned),
+        to: trunk.map_or_else(|| invitation.request_uri.clone(), |known| known.called(invitation)),
+        from: trunk.map_or_else(|| caller.clone(), |known| known.inward(&caller)),
+        trunk: trunk.map(|known| known.trunk.name.clone()),
         user: invitation.identity.user().map(str::to_owned),
         source: invitation.peer.remote.ip(),
         headers: invitation.headers.clone(),
@@ -119,6 +131,7 @@ fn beginning(
         first: Vec::new(),
         notes: vec![TimelineEntry::new(now, Topic::Rule, verdict).with_document(detail)],
         fallback: None,
+        permit: None,
     };
     let failure = decision.on_failure.clone();
     let action = match &decision.action {

@@ -50,6 +50,14 @@ pub struct Metrics {
     pub sip_transport: Family<Kind, Gauge>,
     /// What the media plane counts.
     pub media: Family<Kind, Gauge>,
+    /// Attempts to call by trunks, by outcome.
+    pub trunk_attempts: Family<Kind, Counter>,
+    /// Trunks' proxies, by how they stand.
+    pub trunk_proxies: Family<Kind, Gauge>,
+    /// Registrations at carriers, by how they stand.
+    pub trunk_registrations: Family<Kind, Gauge>,
+    /// Calls that are on by trunks.
+    pub trunk_calls: Gauge,
     /// Event deliveries, by outcome.
     pub deliveries: Family<Kind, Counter>,
     /// Events that are neither delivered nor given up.
@@ -95,8 +103,25 @@ impl Default for Metrics {
         let sip_state = gauges(&mut registry, "sip_state", "Live entries of the SIP stack's tables");
         let sip_transport = gauges(&mut registry, "sip_transport", "What the SIP sockets count");
         let media = gauges(&mut registry, "media", "What the media plane counts");
+        let trunk_attempts = family(
+            &mut registry,
+            "trunk_attempts",
+            "Attempts to call by trunks: answered, refused, failed (5xx), unanswered (it rang), silent (no response), unreachable, full (limits)",
+        );
+        let trunk_proxies = gauges(&mut registry, "trunk_proxies", "Trunks' proxies: unknown, up, down");
+        let trunk_registrations = gauges(
+            &mut registry,
+            "trunk_registrations",
+            "Registrations at carriers: unregistered, registered, refused, failed",
+        );
+        let trunk_calls = Gauge::default();
+        registry.register("trunk_calls", "Calls that are on by trunks, both ways", trunk_calls.clone());
         Metrics {
             registry,
+            trunk_attempts,
+            trunk_proxies,
+            trunk_registrations,
+            trunk_calls,
             calls_active,
             calls_started,
             calls_ended,

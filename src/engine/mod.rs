@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `start` | brings everything up, in order, and takes it down again |
 //! | `signalling` | the task that owns the SIP stack |
+//! | `hunting` | several attempts for one leg of a call's |
+//! | `trunks`, `routes`, `trunk_watch` | carriers: which one a number goes by, and how they fare |
 //! | `incoming`, `outgoing` | how a call is born, by INVITE or by wish |
 //! | `running_call` | the task that owns one call |
 //! | `deliveries`, `subscriptions` | events on their way to applications |
@@ -21,6 +23,7 @@ mod calls;
 mod captures;
 mod data_dir;
 mod deliveries;
+mod hunting;
 mod incoming;
 mod metrics;
 mod open_files;
@@ -31,11 +34,15 @@ mod overload_tests;
 mod pcap;
 mod prompts;
 mod registry;
+mod routes;
 mod running_call;
 mod signalling;
 mod start;
 mod subscriptions;
 mod timeline;
+mod trunk_calls;
+mod trunk_watch;
+mod trunks;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -65,9 +72,10 @@ use crate::sip::transport::{Counted, Counts as SipCounts};
 use crate::store::{CallRecord, Store, StoreError, Subscription, Writer};
 use crate::time::Time;
 use metrics::{Metrics, count, set};
-use outgoing::Trunks;
 use registry::Registry;
 use signalling::Signal;
+use trunk_watch::Watches;
+use trunks::Trunks;
 
 /// A running engine. Dropping it does not stop it: see [`Engine::stop`].
 pub struct Engine {
@@ -105,6 +113,8 @@ pub struct Hub {
     rules: ArcSwap<Table>,
     subscriptions: ArcSwap<HashMap<String, Subscription>>,
     trunks: ArcSwap<Trunks>,
+    /// The tasks that keep an eye on trunks.
+    watches: Watches,
     /// Held while rules, subscriptions or trunks change, so that check and change are one step.
     changes: tokio::sync::Mutex<()>,
     draining: AtomicBool,
@@ -172,9 +182,10 @@ impl Hub {
         Ok(())
     }
 
-    async fn reload_trunks(&self) -> Result<(), StoreError> {
-        let trunks = self.store.trunks().await?;
-        self.trunks.store(Arc::new(Trunks::resolve(trunks).await));
+    async fn reload_trunks(self: &Arc<Self>) -> Result<(), StoreError> {
+        let (trunks, routes) = (self.store.trunks().await?, self.store.routes().await?);
+        self.trunks.store(Arc::new(Trunks::ready(trunks, routes, &self.trunks.load_full(), self).await));
+        self.watches.follow(self);
         self.tell_policy();
         Ok(())
     }
@@ -230,6 +241,14 @@ impl Hub {
         for counted in Counted::ALL {
             set(&self.metrics.sip_transport, counted.name(), self.sip_counts.get(*counted));
         }
+        let (proxies, registrations, calls) = self.trunks.load().standings(self.clock.now());
+        for (kind, value) in ["unknown", "up", "down"].into_iter().zip(proxies) {
+            set(&self.metrics.trunk_proxies, kind, value);
+        }
+        for (kind, value) in ["unregistered", "registered", "refused", "failed"].into_iter().zip(registrations) {
+            set(&self.metrics.trunk_registrations, kind, value);
+        }
+        self.metrics.trunk_calls.set(calls as i64);
         self.metrics.events_pending.set(self.outbox.pending() as i64);
         self.metrics.to_text()
     }

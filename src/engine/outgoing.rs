@@ -1,104 +1,112 @@
-//! Where an outgoing call goes: a SIP address directly, a phone number by the first trunk that takes it.
+//! Where an outgoing call goes: a SIP address directly, a phone number by the routes and trunks that take it. Which of the
+//! places answers is found out by a hunt.
 
-use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::Hub;
+use super::hunting::HuntWish;
 use super::running_call::{About, CallMessage};
 use super::signalling::Signal;
+use super::trunks::KnownTrunk;
 use crate::api::service::CallError;
 use crate::call::{Party, Place, TimelineEntry, Topic};
 use crate::session::LegId;
-use crate::sip::agent::Way;
-use crate::sip::leg::{Credentials, LegEvent, OutgoingInvite, Party as SipParty};
+use crate::sip::hunt::{Branch, HuntLimits, Round, Verdict};
+use crate::sip::leg::{LegEvent, OutgoingInvite, Party as SipParty};
 use crate::sip::message::{Host, Uri};
 use crate::sip::peer::Transport;
 use crate::sip::transport::locate::Hop;
-use crate::store::Trunk;
+use crate::trunk::caller::{self, Calling};
+use crate::trunk::document::{Failover, Redirects};
+use crate::trunk::route::{Asker, Way};
+
+/// Addresses of one name that are tried, at most.
+const ADDRESSES: usize = 4;
+
+/// How long the contacts of a redirection may take to be found.
+const LOOKUP: Duration = Duration::from_secs(5);
 
 /// The way to a callee, found before the call is born.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// The Request-URI.
+    /// The first Request-URI.
     pub target: String,
-    /// The next hop.
-    pub hop: Hop,
-    /// For a carrier that asks.
-    pub credentials: Option<Credentials>,
-    /// The trunk's name, where it goes by one.
-    pub trunk: Option<String>,
+    /// Where to try, one after the other.
+    pub leads: Vec<Lead>,
+    /// When the next is tried.
+    pub next_round: Verdict,
+    /// What is done when one fails.
+    pub failover: Failover,
+    /// How it was decided, for the timeline.
+    pub notes: Vec<String>,
+}
+
+/// One round of a route.
+#[derive(Clone, Debug)]
+pub struct Lead {
+    /// Who is called at the same time.
+    pub round: Round,
+    /// The trunk that it goes by, which says how the caller is shown.
+    pub trunk: Option<Arc<KnownTrunk>>,
     /// The host of our identity in From.
-    pub from_host: String,
+    pub from_host: Host,
 }
 
-/// Trunks as calls use them: in the order they are tried, with the addresses they are known by.
-#[derive(Debug, Default)]
-pub struct Trunks(Vec<KnownTrunk>);
-
-#[derive(Debug)]
-struct KnownTrunk {
-    trunk: Trunk,
-    addresses: Vec<IpAddr>,
-}
-
-impl Trunks {
-    /// Looks up each trunk's host. One that cannot be found has no addresses and recognises no caller.
-    pub async fn resolve(trunks: Vec<Trunk>) -> Trunks {
-        let mut known = Vec::new();
-        for trunk in trunks {
-            let addresses = match Uri::parse(trunk.uri.as_bytes()) {
-                Ok(uri) => resolve(&uri).await.map(|a| a.into_iter().map(|a| a.ip()).collect()).unwrap_or_default(),
-                Err(_) => Vec::new(),
-            };
-            known.push(KnownTrunk { trunk, addresses });
-        }
-        Trunks(known)
-    }
-
-    /// Each trunk with the addresses of its host, which are where its calls come from.
-    pub fn known(&self) -> impl Iterator<Item = (&Trunk, &[IpAddr])> {
-        self.0.iter().map(|known| (&known.trunk, known.addresses.as_slice()))
-    }
-
-    fn for_number(&self, number: &str) -> Option<Trunk> {
-        self.0.iter().find(|known| known.trunk.takes(number)).map(|known| known.trunk.clone())
-    }
+/// Where a 3xx of one of a hunt's attempts points.
+#[derive(Clone, Debug)]
+pub struct Redirection {
+    /// URIs, most wanted first.
+    pub contacts: Vec<String>,
+    /// The attempt that was redirected.
+    pub from: Box<Branch>,
+    /// Which are followed.
+    pub follows: Redirects,
 }
 
 /// Finds the way to a callee, or says why there is none.
-pub async fn route(hub: &Hub, target: &Party) -> Result<Route, CallError> {
+pub async fn route(hub: &Hub, target: &Party, asker: &Asker) -> Result<Route, CallError> {
     let bad = |problem: String| CallError::BadArgument { field: "targets".into(), problem };
     match target {
         Party::Sip(address) => {
             let uri = Uri::parse(address.as_bytes()).map_err(|error| {
                 bad(format!("{address:?} is not a SIP address ({error}); write sip:user@host:port"))
             })?;
-            let hop = next_hop(hub, &uri, address).await?;
-            let from_host = hub.advertised.to_string();
-            Ok(Route { target: address.clone(), hop, credentials: None, trunk: None, from_host })
+            let found = locate(hub, &uri).await.map_err(|problem| bad(format!("{address}: {problem}")))?;
+            let lead = |hop| Lead {
+                round: vec![to(address.clone(), hop)].into(),
+                trunk: None,
+                from_host: Host::from(hub.advertised),
+            };
+            Ok(Route {
+                target: address.clone(),
+                leads: found.into_iter().take(ADDRESSES).map(lead).collect(),
+                next_round: Verdict::Trouble,
+                failover: Failover { redirects: Redirects::Anywhere, ..Failover::default() },
+                notes: Vec::new(),
+            })
         }
         Party::Phone(number) => {
-            let trunk = hub.trunks.load().for_number(number).ok_or_else(|| {
-                bad(format!("no trunk takes {number}: add one under /v1/trunks, with a prefix that fits or none"))
-            })?;
-            let carrier = Uri::parse(trunk.uri.as_bytes())
-                .map_err(|error| CallError::Internal(format!("trunk {}: {}: {error}", trunk.name, trunk.uri)))?;
-            let hop = next_hop(hub, &carrier, &trunk.uri).await?;
-            let host = carrier.host().cloned().unwrap_or(Host::from(hop.address.ip()));
-            let mut target = Uri::sip(Some(number), host.clone(), carrier.port());
-            if hop.transport != Transport::Udp {
-                target = target.with_param("transport", Some(hop.transport.uri_name()));
+            let trunks = hub.trunks.load_full();
+            let decision = trunks.decide(number, asker);
+            if let Some(problem) = decision.problem {
+                return Err(bad(problem));
             }
-            let credentials = trunk
-                .username
-                .clone()
-                .map(|user| Credentials { user, password: trunk.password.clone().unwrap_or_default() });
-            Ok(Route {
-                target: target.to_string(),
-                hop,
-                credentials,
-                trunk: Some(trunk.name),
-                from_host: host.to_string(),
-            })
+            let mut notes = decision.explanation;
+            // Proxies that are down come after all that are not, but they come.
+            let (mut up, mut down) = (Vec::new(), Vec::new());
+            let mut failover = None;
+            for way in &decision.ways {
+                let Some(known) = trunks.named(&way.trunk) else { continue };
+                failover.get_or_insert_with(|| known.trunk.failover.clone().unwrap_or_default());
+                by_trunk(hub, known, way, &mut up, &mut down, &mut notes).await;
+            }
+            up.append(&mut down);
+            let first = up.first().and_then(|lead: &Lead| lead.round.branches.first());
+            let Some(target) = first.map(|branch| branch.target.clone()) else {
+                return Err(bad(format!("{number}: {}", notes.join("; "))));
+            };
+            Ok(Route { target, leads: up, next_round: Verdict::Trouble, failover: failover.unwrap_or_default(), notes })
         }
         Party::User(name) => Err(CallError::NotImplemented(format!(
             "{name} cannot be called: users come with a later release; call sip:user@host or a phone number"
@@ -106,59 +114,159 @@ pub async fn route(hub: &Hub, target: &Party) -> Result<Route, CallError> {
     }
 }
 
-async fn next_hop(hub: &Hub, uri: &Uri, written: &str) -> Result<Hop, CallError> {
-    let bad = |problem: String| CallError::BadArgument { field: "targets".into(), problem };
-    let hops = hub.locator.locate(uri).await.map_err(|error| bad(format!("{written}: {error}")))?;
-    hops.into_iter().next().ok_or_else(|| bad(format!("{written}: it leads nowhere")))
+/// A branch that takes this hop.
+fn to(target: String, hop: Hop) -> Branch {
+    Branch { connection: hop.connection, ..Branch::to(target, hop.transport, hop.address) }
 }
 
-async fn resolve(uri: &Uri) -> Result<Vec<SocketAddr>, String> {
-    let host = uri.host().ok_or("there is no host in it")?;
-    let port = uri.port().unwrap_or(5060);
-    if let Some(ip) = host.ip() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
+/// The leads of one trunk, in the order of trial.
+async fn by_trunk(
+    hub: &Hub,
+    known: &Arc<KnownTrunk>,
+    way: &Way,
+    up: &mut Vec<Lead>,
+    down: &mut Vec<Lead>,
+    notes: &mut Vec<String>,
+) {
+    let now = hub.clock.now();
+    let name = &known.trunk.name;
+    let number = known.plan.outward(&way.number);
+    let service_route = known.registration(|r| r.route().to_vec()).unwrap_or_default();
+    for at in hub.random(|random| known.order(now, random)) {
+        let Some(proxy) = known.proxies.get(at) else { continue };
+        let Ok(uri) = Uri::parse(proxy.uri.as_bytes()) else { continue };
+        let found = match locate(hub, &uri).await {
+            Ok(found) => found,
+            Err(problem) => {
+                notes.push(format!("trunk {name}: {}: {problem}", proxy.uri));
+                known.health(at, |health| health.call_failed(&problem, now));
+                continue;
+            }
+        };
+        for hop in found.into_iter().take(ADDRESSES) {
+            let host = uri.host().cloned().unwrap_or(Host::from(hop.address.ip()));
+            let mut target = Uri::sip(Some(&number), host.clone(), uri.port());
+            if hop.transport != Transport::Udp {
+                target = target.with_param("transport", Some(hop.transport.uri_name()));
+            }
+            let several = known.proxies.len() > 1;
+            let branch = Branch {
+                route: service_route.clone(),
+                credentials: known.credentials(),
+                srtp: known.trunk.srtp.map(Into::into),
+                trunk: Some(name.clone()),
+                proxy: at,
+                label: if several { format!("trunk {name}, proxy {}", at + 1) } else { format!("trunk {name}") },
+                ..to(target.to_string(), hop)
+            };
+            let lead = Lead { round: vec![branch].into(), trunk: Some(Arc::clone(known)), from_host: host };
+            if known.is_down(at, now) { down.push(lead) } else { up.push(lead) }
+        }
     }
-    let found = tokio::net::lookup_host((host.to_string(), port)).await;
-    found.map(Iterator::collect).map_err(|error| format!("{host} cannot be found: {error}"))
+}
+
+/// The places behind a SIP URI, in the order of trial.
+pub async fn locate(hub: &Hub, uri: &Uri) -> Result<Vec<Hop>, String> {
+    hub.locator.locate(uri).await.map_err(|error| error.to_string())
+}
+
+/// Where a redirection leads, a round for each contact; empty: nowhere that may be called. A number is never called: it
+/// would be a call by another trunk, which whoever redirects has no right to.
+pub async fn follow(hub: &Hub, redirection: Redirection) -> Vec<Round> {
+    let find = async {
+        let mut rounds = Vec::new();
+        for contact in &redirection.contacts {
+            let Ok(uri) = Uri::parse(contact.as_bytes()) else { continue };
+            if uri.as_sip().is_none() || redirection.follows == Redirects::None {
+                continue;
+            }
+            let Ok(found) = locate(hub, &uri).await else { continue };
+            for hop in found.into_iter().take(ADDRESSES) {
+                let trunks = hub.trunks.load();
+                let trunk = redirection.from.trunk.as_deref().and_then(|name| trunks.named(name));
+                let own = trunk.is_some_and(|known| known.is_from(hop.address.ip()));
+                if redirection.follows == Redirects::Own && !own {
+                    continue;
+                }
+                let here = Branch { label: format!("redirected to {contact}"), ..to(contact.clone(), hop) };
+                // What the trunk is told is for nobody else: credentials, who calls, and the way there.
+                let branch = if own {
+                    let from = redirection.from.as_ref().clone();
+                    let Branch { target, destination, transport, connection, label, .. } = here;
+                    Branch { target, destination, transport, connection, label, ..from }
+                } else {
+                    here
+                };
+                rounds.push(Round::from(vec![branch]));
+            }
+        }
+        rounds
+    };
+    tokio::time::timeout(LOOKUP, find).await.unwrap_or_default()
 }
 
 /// Sends the INVITE of a call that has its port; which way it goes is for the timeline.
-pub fn place(hub: &Hub, about: &About, place: Place) -> TimelineEntry {
+pub fn place(hub: &Hub, about: &About, place: Place) -> Vec<TimelineEntry> {
     let leg: LegId = place.leg;
     let now = hub.clock.now();
-    let Some(route) = &about.route else {
+    let note = |text: String| TimelineEntry::new(now, Topic::Signalling, text);
+    let Some(route) = about.route.clone() else {
         let event = LegEvent::Failed { status: 500, phrase: "No Route".into(), reason: None, local: true };
         hub.calls.tell(hub, &about.id, CallMessage::Leg(event));
-        return TimelineEntry::new(now, Topic::Signalling, "there is no route to the target");
+        return vec![note("there is no route to the target".into())];
     };
     let user = match &place.from {
-        Some(Party::Phone(number)) => number.clone(),
+        Some(Party::Phone(number)) => Some(number.clone()),
         Some(Party::Sip(address)) => Uri::parse(address.as_bytes())
             .ok()
-            .and_then(|uri| uri.user().map(|user| user.into_owned()))
-            .unwrap_or_else(|| "strowger".to_owned()),
-        _ => "anonymous".to_owned(),
+            .map(|uri| uri.user().map_or_else(|| "strowger".to_owned(), |user| user.into_owned())),
+        _ => None,
     };
-    let host = Host::parse(route.from_host.as_bytes()).unwrap_or(Host::from(hub.advertised));
-    let from = SipParty {
-        display: Some(place.display.clone()).filter(|d| !d.is_empty()),
-        uri: Uri::sip(Some(&user), host, None).to_string(),
+    let hidden = user.as_deref() == Some("anonymous");
+    let display = Some(place.display.clone()).filter(|d| !d.is_empty());
+    let mut rounds = Vec::new();
+    for lead in route.leads {
+        let mut round = lead.round;
+        if let Some(known) = &lead.trunk {
+            let calling = Calling {
+                user: user.as_deref().filter(|_| !hidden).map(|user| known.plan.outward(user)),
+                display: place.display.clone(),
+                hidden,
+            };
+            let told = caller::told(&known.trunk.caller.clone().unwrap_or_default(), &calling, &lead.from_host);
+            for branch in &mut round.branches {
+                branch.headers.extend(told.headers.clone());
+                branch.from = Some(told.from.clone());
+            }
+        }
+        rounds.push(round);
+    }
+    let user = user.unwrap_or_else(|| "anonymous".to_owned());
+    let from = SipParty { display, uri: Uri::sip(Some(&user), Host::from(hub.advertised), None).to_string() };
+    let first = rounds.first().and_then(|round| round.branches.first());
+    let Some((destination, transport)) = first.map(|branch| (branch.destination, branch.transport)) else {
+        let event = LegEvent::Failed { status: 480, phrase: "Nobody to call".into(), reason: None, local: true };
+        hub.calls.tell(hub, &about.id, CallMessage::Leg(event));
+        return vec![note("there is nobody to call".into())];
     };
-    hub.signal(Signal::Place(
-        leg,
-        Box::new(OutgoingInvite {
-            target: route.target.clone(),
-            from,
-            to: None,
-            destination: route.hop.address,
-            transport: route.hop.transport,
-            credentials: route.credentials.clone(),
-            media: place.media,
-            headers: Vec::new(),
-            ring_timeout: place.ring_timeout,
-        }),
-        Way { connection: route.hop.connection, ..Way::default() },
-    ));
-    let way = route.trunk.as_ref().map_or_else(|| "directly".to_owned(), |trunk| format!("by trunk {trunk}"));
-    TimelineEntry::new(now, Topic::Signalling, format!("called {way}, {} {}", route.hop.transport, route.hop.address))
+    let limits = HuntLimits {
+        patience: Some(Duration::from_secs(u64::from(route.failover.silence_seconds))),
+        next_round: route.next_round,
+        trouble: route.failover.statuses.clone(),
+        ..HuntLimits::new(place.ring_timeout)
+    };
+    let invite = OutgoingInvite {
+        target: route.target,
+        from,
+        to: None,
+        destination,
+        transport,
+        credentials: None,
+        media: place.media,
+        headers: Vec::new(),
+        ring_timeout: place.ring_timeout,
+    };
+    let wish = HuntWish { invite, rounds, limits, redirects: route.failover.redirects };
+    hub.signal(Signal::Hunt(leg, Box::new(wish)));
+    route.notes.into_iter().map(note).collect()
 }

@@ -126,6 +126,8 @@ pub struct Beginning {
     pub notes: Vec<TimelineEntry>,
     /// What is done when nobody has answered by then.
     pub fallback: Option<(Time, Action)>,
+    /// Its place among the calls of the trunk that it came in by.
+    pub permit: Option<super::trunks::Permit>,
 }
 
 /// Starts the task; it ends with the call. The call must be registered under `inbox`'s sender already.
@@ -148,12 +150,13 @@ pub fn spawn(hub: Arc<Hub>, call: Call, about: About, beginning: Beginning, inbo
         codec: None,
         playing: Vec::new(),
     };
-    let notes = beginning.notes;
+    let (notes, permit) = (beginning.notes, beginning.permit);
     super::archive::begin(&running.hub, &running.record(), running.about.started);
     tokio::spawn(
         async move {
             notes.into_iter().for_each(|note| running.note(note));
             running.run(inbox).await;
+            drop(permit);
         }
         .instrument(span),
     );
@@ -358,8 +361,8 @@ impl RunningCall {
                 self.hub.signal(Signal::Command(leg, command));
             }
             Output::Place(place) => {
-                let entry = super::outgoing::place(&self.hub, &self.about, *place);
-                self.note(entry);
+                let entries = super::outgoing::place(&self.hub, &self.about, *place);
+                entries.into_iter().for_each(|entry| self.note(entry));
             }
             Output::Media(command) => self.media(command),
             Output::Load { load, sources } => self.load(load, sources),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Hub;
+use super::hunting::{Doing, HuntWish, Hunts};
 use super::metrics::count;
 use super::registry::{note, offer};
 use super::running_call::CallMessage;
@@ -14,8 +15,9 @@ use crate::call::{TimelineEntry, Topic};
 use crate::media::MediaEvent;
 use crate::session::LegId;
 use crate::sip::access::Policy;
-use crate::sip::agent::{AgentOutput, Flow, OutgoingRequest, RequestId, RequestOutcome, UserAgent, Way};
-use crate::sip::leg::{Invitation, LegCommand, OutgoingInvite};
+use crate::sip::agent::{AgentOutput, Flow, OutgoingRequest, RequestId, RequestOutcome, UserAgent};
+use crate::sip::hunt::{Attempt, Round};
+use crate::sip::leg::{Invitation, LegCommand};
 use crate::sip::transport::{Inbound, Transports};
 
 /// Signals that may wait for the task. When full, a signal is dropped and counted; the calls' own timers free them.
@@ -29,10 +31,12 @@ const BATCH: usize = 64;
 pub enum Signal {
     /// For a leg.
     Command(LegId, LegCommand),
-    /// Place this leg.
-    Place(LegId, Box<OutgoingInvite>, Way),
     /// Send this request outside of any dialog; its outcome goes there.
     Request(Box<OutgoingRequest>, oneshot::Sender<RequestOutcome>),
+    /// Find somebody who answers for this leg.
+    Hunt(LegId, Box<HuntWish>),
+    /// Where a redirection of a hunt's attempt leads.
+    Resolved(LegId, Attempt, Vec<Round>),
     /// Reserve a leg for the call with this id, whose events go to this inbox.
     NewLeg(String, mpsc::Sender<CallMessage>, oneshot::Sender<LegId>),
     /// From the media threads, for the call that has the leg.
@@ -54,6 +58,8 @@ pub struct Signalling {
     legs: HashMap<LegId, Owner>,
     /// Who waits for the outcomes of requests outside of dialogs: as many as the stack has under way.
     requests: HashMap<RequestId, oneshot::Sender<RequestOutcome>>,
+    /// Calls' legs that several of the stack's stand for.
+    hunts: Hunts,
     /// Messages of legs whose call is not born yet: emptied after each batch of outputs.
     early: Vec<(LegId, TimelineEntry)>,
 }
@@ -71,13 +77,21 @@ struct Owner {
 impl Signalling {
     /// Around a stack and its transports.
     pub fn new(hub: Arc<Hub>, agent: UserAgent, transports: Transports) -> Self {
-        Signalling { hub, agent, transports, legs: HashMap::new(), requests: HashMap::new(), early: Vec::new() }
+        Signalling {
+            hub,
+            agent,
+            transports,
+            legs: HashMap::new(),
+            requests: HashMap::new(),
+            hunts: Hunts::default(),
+            early: Vec::new(),
+        }
     }
 
     /// Runs until the signals' senders are gone.
     pub async fn run(mut self, mut inbound: mpsc::Receiver<Inbound>, mut signals: mpsc::Receiver<Signal>) {
         loop {
-            let deadline = self.agent.deadline();
+            let deadline = self.agent.deadline().into_iter().chain(self.hunts.deadline()).min();
             let clock = self.hub.clock;
             let alarm = async move {
                 match deadline {
@@ -105,6 +119,9 @@ impl Signalling {
                 () = alarm => {
                     let now = self.hub.clock.now();
                     self.guarded(|agent| agent.timeout(now));
+                    for leg in self.hunts.timeout(now) {
+                        self.hunt_on(leg);
+                    }
                 }
             }
             self.carry_out();
@@ -129,6 +146,10 @@ impl Signalling {
             }
             Inbound::Lost { peer } => {
                 self.guarded(|agent| agent.connection_lost(&peer, now));
+                if peer.connection.is_some() {
+                    let trunks = self.hub.trunks.load();
+                    self.hub.random(|random| trunks.connection_lost(peer.remote, now, random));
+                }
             }
             Inbound::Identified { peer, names } => {
                 if let Some(connection) = peer.connection {
@@ -143,20 +164,31 @@ impl Signalling {
         let now = self.hub.clock.now();
         match signal {
             Signal::Command(leg, command) => {
+                if let Some(done) = self.hunts.command(leg, &command, now) {
+                    if let Err(error) = done {
+                        self.tell(leg, CallMessage::LegRefused(error));
+                    }
+                    return self.hunt_on(leg);
+                }
                 if let Some(Err(error)) = self.guarded(|agent| agent.command(leg, command, now)) {
                     self.tell(leg, CallMessage::LegRefused(error));
                 }
-            }
-            Signal::Place(leg, invite, way) => {
-                if let Some(owner) = self.legs.get_mut(&leg) {
-                    owner.in_stack = true;
-                }
-                self.guarded(|agent| agent.place_by(leg, *invite, &way, now));
             }
             Signal::Request(request, reply) => {
                 if let Some(id) = self.guarded(|agent| agent.request(*request, now)) {
                     self.requests.insert(id, reply);
                 }
+            }
+            Signal::Hunt(leg, wish) => {
+                if let Some(owner) = self.legs.get_mut(&leg) {
+                    owner.in_stack = true;
+                }
+                self.hunts.begin(leg, *wish, now);
+                self.hunt_on(leg);
+            }
+            Signal::Resolved(leg, attempt, rounds) => {
+                self.hunts.resolved(leg, attempt, rounds, now);
+                self.hunt_on(leg);
             }
             Signal::NewLeg(call, inbox, reply) => {
                 let leg = self.agent.new_leg();
@@ -220,6 +252,7 @@ impl Signalling {
                     match leg {
                         // On the call's timeline, and by that in the log under the call's id.
                         Some(leg) => {
+                            let leg = self.hunts.call_leg(leg);
                             let text = format!("not sent to {peer}: {error}");
                             self.tell(leg, CallMessage::Note(TimelineEntry::new(now, Topic::Signalling, text).on(leg)));
                         }
@@ -229,8 +262,18 @@ impl Signalling {
                 }
             }
             AgentOutput::Incoming(invitation) => self.incoming(*invitation),
-            AgentOutput::Leg(leg, event) => self.tell(leg, CallMessage::Leg(event)),
+            AgentOutput::Leg(leg, event) => {
+                let now = self.hub.clock.now();
+                if self.hunts.event(&self.hub, leg, &event, now) {
+                    return self.hunt_on(self.hunts.call_leg(leg));
+                }
+                self.tell(leg, CallMessage::Leg(event));
+            }
             AgentOutput::Trace { leg, flow, peer, first_line, retransmission, bytes } => {
+                if flow == Flow::Received {
+                    self.hunts.heard(leg);
+                }
+                let leg = self.hunts.call_leg(leg);
                 let arrow = match flow {
                     Flow::Sent => "to",
                     Flow::Received => "from",
@@ -258,9 +301,50 @@ impl Signalling {
                     let _ = waiting.send(*outcome);
                 }
             }
-            AgentOutput::Gone(leg) => self.let_go(leg, |owner| owner.in_stack = false),
+            AgentOutput::Gone(leg) => {
+                let call_leg = self.hunts.call_leg(leg);
+                if self.hunts.gone(leg, self.hub.clock.now()) {
+                    return self.hunt_on(call_leg);
+                }
+                self.let_go(leg, |owner| owner.in_stack = false);
+            }
             AgentOutput::Ban(_) => {}
             AgentOutput::Counter(counter) => count(&self.hub.metrics.sip, counter.name()),
+        }
+    }
+
+    /// Carries out what a hunt wants.
+    fn hunt_on(&mut self, leg: LegId) {
+        let now = self.hub.clock.now();
+        loop {
+            let agent = &mut self.agent;
+            let Some(doing) = self.hunts.poll(&self.hub, leg, now, || agent.new_leg()) else { return };
+            match doing {
+                Doing::Place(leg, invite, way) => {
+                    self.guarded(|agent| agent.place_by(leg, *invite, &way, now));
+                }
+                Doing::Command(stack_leg, command) => {
+                    if let Some(Err(error)) = self.guarded(|agent| agent.command(stack_leg, command, now))
+                        && self.hunts.stack_leg(leg) == stack_leg
+                    {
+                        self.tell(leg, CallMessage::LegRefused(error));
+                    }
+                }
+                Doing::Tell(leg, event) => self.tell(leg, CallMessage::Leg(event)),
+                Doing::Note(leg, text) => {
+                    let entry = TimelineEntry::new(now, Topic::Signalling, text).on(leg);
+                    self.tell(leg, CallMessage::Note(entry));
+                }
+                Doing::Resolve(leg, attempt, redirection) => {
+                    let hub = Arc::clone(&self.hub);
+                    // Bounded by the hunts' attempts, and each by its lookup's time.
+                    tokio::spawn(async move {
+                        let rounds = super::outgoing::follow(&hub, redirection).await;
+                        hub.signal(Signal::Resolved(leg, attempt, rounds));
+                    });
+                }
+                Doing::Over(leg) => self.let_go(leg, |owner| owner.in_stack = false),
+            }
         }
     }
 

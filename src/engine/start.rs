@@ -172,6 +172,7 @@ impl Engine {
             rules: ArcSwap::from_pointee(crate::rules::Table::default()),
             subscriptions: Default::default(),
             trunks: Default::default(),
+            watches: Default::default(),
             changes: Default::default(),
             draining: AtomicBool::new(false),
             overloaded: AtomicBool::new(false),
@@ -229,6 +230,7 @@ impl Engine {
             }
             hub.without_calls(GOODBYE).await;
         }
+        hub.watches.stop().await;
         let left = hub.outbox.flush(FLUSH).await;
         if left > 0 {
             tracing::warn!(left, "events are kept for the next start");

@@ -1,4 +1,4 @@
-//! What must outlive the process: rules, subscriptions, trunks, calls with their timelines, the outbox of events, and
+//! What must outlive the process: rules, subscriptions, trunks, routes, calls with their timelines, the outbox of events, and
 //! the first answers to repeatable requests. One file an aggregate; SQL that SQLite and PostgreSQL both read.
 //!
 //! Two ways in. Operators' requests call the async methods of [`Store`] and wait for the answer. Calls never wait: what
@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod open;
 mod repeatability;
+mod routes;
 mod rules;
 mod subscriptions;
 #[cfg(test)]

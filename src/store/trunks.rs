@@ -1,52 +1,8 @@
 //! Trunks: the carriers that phone numbers are called through.
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
 use super::error::{StoreError, document, json, taken};
 use super::open::Store;
-
-/// A carrier.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Trunk {
-    /// Unique name.
-    #[schema(example = "carrier-a")]
-    pub name: String,
-    /// Where calls are sent: a SIP URI without user.
-    #[schema(example = "sip:sip.carrier.example:5060;transport=tcp")]
-    pub uri: String,
-    /// Digest user (RFC 8760), where the carrier asks for one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub username: Option<String>,
-    /// Digest password. Taken, never shown: see [`Trunk::for_display`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(write_only)]
-    pub password: Option<String>,
-    /// Only numbers that begin with this go through the trunk; all numbers where left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prefix: Option<String>,
-    /// Lower is tried first. Default 100.
-    #[serde(default = "hundred")]
-    pub priority: i32,
-}
-
-fn hundred() -> i32 {
-    100
-}
-
-impl Trunk {
-    /// Without the password.
-    pub fn for_display(mut self) -> Self {
-        self.password = None;
-        self
-    }
-
-    /// May `number` (normal form, `+44…`) go through this trunk?
-    pub fn takes(&self, number: &str) -> bool {
-        self.prefix.as_deref().is_none_or(|prefix| number.starts_with(prefix))
-    }
-}
+pub use crate::trunk::Trunk;
 
 impl Store {
     /// All trunks, in the order in which they are tried.

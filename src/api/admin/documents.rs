@@ -1,11 +1,11 @@
-//! `/v1/rules`, `/v1/subscriptions`, `/v1/trunks`: named JSON documents that are created, read, replaced, deleted and
+//! `/v1/rules`, `/v1/subscriptions`, `/v1/trunks`, `/v1/routes`: named JSON documents that are created, read, replaced, deleted and
 //! listed alike. POST of a name that is there is 409; PUT creates or replaces.
 
 use axum::http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::check_name;
-use super::schemas::{Rule, Subscription, Trunk};
+use super::schemas::{Route, Rule, Subscription, Trunk};
 use crate::api::endpoint::{Answer, Endpoint, PAGED, Request, Shape, Work, schema};
 use crate::api::problem::Problem;
 use crate::api::service::{Collection, Existing, Listing};
@@ -86,6 +86,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         "subscription"
     );
     rows!(all, Collection::Trunks, Trunk, "/v1/trunks", "/v1/trunks/{name}", "trunk");
+    rows!(all, Collection::Routes, Route, "/v1/routes", "/v1/routes/{name}", "route");
     all
 }
 
@@ -115,7 +116,7 @@ fn shown(of: Collection, mut document: Value) -> Value {
 fn hide_passwords(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            members.retain(|name, _| !name.eq_ignore_ascii_case("password"));
+            members.retain(|name, _| !["password", "secret"].iter().any(|hidden| name.eq_ignore_ascii_case(hidden)));
             members.values_mut().for_each(hide_passwords);
         }
         Value::Array(items) => items.iter_mut().for_each(hide_passwords),

@@ -15,6 +15,7 @@ use super::problem::Problem;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut all = documents::endpoints();
     all.push(explain::endpoint());
+    all.push(explain::routes());
     all.push(validate::endpoint());
     all.extend(prompts::endpoints());
     all.extend(calls::endpoints());

@@ -5,6 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(in crate::api) use crate::rules::{Decision, ExplainRequest, Rule};
+pub(in crate::api) use crate::trunk::Trunk;
+pub(in crate::api) use crate::trunk::route::{Route, RouteDecision};
 
 /// An application that hears of incoming calls.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,23 +26,13 @@ pub(in crate::api) struct Subscription {
     state: Option<String>,
 }
 
-/// A carrier or gateway.
+/// A would-be call to a number.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::api) struct Trunk {
-    /// 1 to 64 of `A-Z a-z 0-9 . _ -`; unique.
-    #[schema(example = "carrier-a")]
-    name: String,
-    /// Where calls are sent: a SIP URI without user.
-    #[schema(example = "sip:sip.carrier.example:5060;transport=tcp")]
-    uri: String,
-    /// Digest user, where the carrier asks for one.
-    username: Option<String>,
-    /// Digest password; taken and never shown.
-    #[schema(write_only)]
-    password: Option<String>,
-    /// Only numbers that begin with this go through the trunk.
-    prefix: Option<String>,
-    /// Lower is tried first; 100 by default.
-    priority: Option<i32>,
+pub(in crate::api) struct RouteQuestion {
+    /// The number.
+    #[schema(example = "+442079460000")]
+    number: String,
+    /// `application` (the default), `user`, `user:NAME`, `trunk:NAME` or `stranger`.
+    caller: Option<String>,
 }

@@ -234,6 +234,10 @@ impl Administration for Fake {
         Box::pin(async move { Ok(json!({ "rule": null, "to": would_be_call["to"] })) })
     }
 
+    fn explain_route(&self, question: Value) -> Pending<'_, Value, AdminError> {
+        Box::pin(async move { Ok(json!({ "number": question["number"] })) })
+    }
+
     fn validate_subscription<'a>(&'a self, name: &'a str, code: &'a str) -> Pending<'a, (), AdminError> {
         Box::pin(async move {
             match (name, code) {

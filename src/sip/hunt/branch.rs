@@ -32,6 +32,10 @@ pub struct Branch {
     pub from: Option<Party>,
     /// Whether its media is encrypted; none: as the call's.
     pub srtp: Option<SrtpPolicy>,
+    /// The trunk that it goes by, whose limits it counts against and whose health hears of it.
+    pub trunk: Option<String>,
+    /// Which of that trunk's proxies: 0, 1… in the order of its document.
+    pub proxy: usize,
     /// What the timeline calls it: `trunk carrier-a, proxy 2`, `bob's device 1`. No secrets, at most 200 characters.
     pub label: String,
 }
@@ -50,6 +54,8 @@ impl Branch {
             headers: Vec::new(),
             from: None,
             srtp: None,
+            trunk: None,
+            proxy: 0,
             label: "directly".to_owned(),
         }
     }
@@ -176,8 +182,10 @@ pub enum HuntOutput {
         attempt: Attempt,
         /// The status; see [`LegEvent::Failed`].
         status: u16,
-        /// Whether the status is ours: nobody was heard.
+        /// Whether the status is ours.
         local: bool,
+        /// Whether anything at all had been heard from there.
+        heard: bool,
     },
     /// For the call's timeline.
     Note(String),

@@ -201,7 +201,7 @@ impl Hunt {
             return self.finish();
         }
         let Some(tried) = self.tries.get_mut(attempt.0) else { return };
-        tried.heard = true;
+        tried.heard |= !matches!(event, LegEvent::Failed { local: true, .. } | LegEvent::Ended { .. });
         match event {
             // It crossed our CANCEL.
             LegEvent::Accepted { .. } if tried.state != State::Calling => {
@@ -359,10 +359,10 @@ impl Hunt {
 
     fn failed(&mut self, attempt: Attempt, refused: Refused, now: Time) {
         self.end(attempt, State::Failed);
-        let label = self.tries.get(attempt.0).map(|t| t.label.clone()).unwrap_or_default();
+        let (label, heard) = self.tries.get(attempt.0).map(|t| (t.label.clone(), t.heard)).unwrap_or_default();
         let (status, local) = (refused.status, refused.local);
         self.note(format!("{label} {}", in_words(&refused)));
-        self.outputs.push_back(HuntOutput::Failed { attempt, status, local });
+        self.outputs.push_back(HuntOutput::Failed { attempt, status, local, heard });
         if refused.status >= 600 {
             // The callee's last word for all of his devices (§16.7 step 5).
             self.rounds.clear();
