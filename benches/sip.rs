@@ -118,6 +118,7 @@ fn agent(side: usize) -> UserAgent {
         product: "Strowger".into(),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         info_types: &[],
+        srtp_over_insecure: false,
         timers: TimerConfig::default(),
         limits: AgentLimits::default(),
     };

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::session::Codec;
+use crate::session::{Codec, SrtpPolicy};
 
 /// One setting as a user meets it.
 pub struct Setting {
@@ -94,6 +94,18 @@ pub const SETTINGS: &[Setting] = &[
         default: "opus,g722,pcmu,pcma",
         allowed: "opus, g722, l16, pcmu and pcma, most wanted first",
         help: "Codecs offered and taken, the first that both have; of pcmu and pcma the one that the peer prefers",
+    },
+    Setting {
+        name: "srtp",
+        default: "offered",
+        allowed: "off, offered or required",
+        help: "Encrypted audio (SDES) over TLS and WSS, where no trunk or user says otherwise",
+    },
+    Setting {
+        name: "srtp-over-insecure",
+        default: "false",
+        allowed: "true or false",
+        help: "Let SRTP keys go over UDP, TCP and WS, where whoever is on the way reads them",
     },
     Setting { name: "in-band-dtmf", default: "true", allowed: "true or false", help: "Listen for tones in the audio" },
     Setting {
@@ -248,6 +260,10 @@ pub struct Config {
     pub rtp_timeout: Option<Duration>,
     /// Codecs offered and accepted, most wanted first; never empty.
     pub codecs: Vec<Codec>,
+    /// Whether audio is encrypted, where no trunk or user says otherwise.
+    pub srtp: SrtpPolicy,
+    /// SRTP keys may go over signalling that is not encrypted.
+    pub srtp_over_insecure: bool,
     /// Whether tones in the audio count as digits.
     pub in_band_dtmf: bool,
     /// Media threads, at least one.
@@ -382,6 +398,8 @@ impl Config {
             ring_timeout: seconds("ring-timeout-seconds", 1, 600)?,
             rtp_timeout: Some(seconds("rtp-timeout-seconds", 0, 3600)?).filter(|d| !d.is_zero()),
             codecs: values.parse("codecs", codecs)?,
+            srtp: values.parse("srtp", str::parse)?,
+            srtp_over_insecure: values.parse("srtp-over-insecure", boolean)?,
             in_band_dtmf: values.parse("in-band-dtmf", boolean)?,
             capture_rtp: values.parse("capture-rtp", boolean)?,
             capture_bytes: values.parse("capture-bytes", number(65_536, 1 << 30))? as usize,
@@ -548,6 +566,7 @@ mod tests {
             ("codecs", "gsm"),
             ("codecs", ""),
             ("in-band-dtmf", "maybe"),
+            ("srtp", "sometimes"),
             ("tls-names", " , "),
             ("data-dir", ""),
             ("log", "strowger=loud"),

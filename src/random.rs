@@ -37,6 +37,11 @@ impl Random {
         self.0.next_u64()
     }
 
+    /// Random bytes (keys).
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        self.0.fill_bytes(bytes);
+    }
+
     /// A value in `0..bound`; 0 when `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         if bound == 0 { 0 } else { self.0.next_u64() % bound }

@@ -180,6 +180,7 @@ impl Agent {
             product: "Strowger/fuzz".into(),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             info_types: &["application/dtmf-relay", "application/dtmf"],
+            srtp_over_insecure: false,
             timers: TimerConfig::default(),
             limits: AgentLimits { legs: 200, half_open: 100, server_transactions: 500, ..AgentLimits::default() },
         };

@@ -377,6 +377,7 @@ fn prompt_config(config: &Config, data_dir: &DataDir) -> PromptConfig {
 fn call_settings(config: &Config, listeners: &Listeners) -> CallSettings {
     CallSettings {
         codecs: config.codecs.clone(),
+        srtp: config.srtp,
         answer_timeout: config.answer_timeout,
         ring_timeout: config.ring_timeout,
         // Each source has its own limit, which says which one it was; this one stands behind them.
@@ -395,6 +396,7 @@ fn agent_config(config: &Config, listeners: &Listeners) -> AgentConfig {
         product: concat!("Strowger/", env!("CARGO_PKG_VERSION")).to_owned(),
         codecs: config.codecs.clone(),
         info_types: INFO_TYPES,
+        srtp_over_insecure: config.srtp_over_insecure,
         timers: TimerConfig::default(),
         limits: AgentLimits::default(),
     }

@@ -97,6 +97,7 @@ impl Phone {
                 product: concat!("strowger-phone/", env!("CARGO_PKG_VERSION")).to_owned(),
                 codecs: vec![Codec::Pcmu, Codec::Pcma],
                 info_types: &[],
+                srtp_over_insecure: false,
                 timers: TimerConfig::default(),
                 limits: AgentLimits::default(),
             },

@@ -54,6 +54,10 @@ pub struct StreamStatistics {
     pub strangers: u64,
     /// Packets that are not RTP or RTCP, or not well-formed; ignored.
     pub malformed: u64,
+    /// SRTP and SRTCP packets that could not be authenticated; ignored.
+    pub undecrypted: u64,
+    /// SRTP and SRTCP packets that came before, or too late to tell; ignored.
+    pub replayed: u64,
     /// Packets whose payload is not what their type says; concealed as if lost.
     pub undecodable: u64,
     /// Well-formed packets of the peer with a payload type that was not agreed; ignored.

@@ -65,6 +65,7 @@ impl Side {
             product: "simulation".into(),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             info_types: &[],
+            srtp_over_insecure: false,
             timers: TimerConfig::default(),
             limits: AgentLimits::default(),
         };

@@ -1,5 +1,6 @@
 //! One leg's media as a pure state machine: packets and moments in, packets and events out.
 //!
+//! - `secure.rs`: SRTP around all of it;
 //! - [`Stream::receive_rtp`] / [`Stream::receive_rtcp`]: a datagram came (`receive.rs`, `report.rs`);
 //! - [`Stream::tick`]: a frame has passed; hears one frame and sends one packet (`send.rs`);
 //! - [`Stream::poll_event`]: what it has to tell.
@@ -11,6 +12,7 @@ mod diagnosis;
 mod quality;
 mod receive;
 mod report;
+mod secure;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -80,10 +82,12 @@ enum NoteKind {
     Lock,
     /// Nothing is heard of the peer.
     Missing,
+    /// What comes cannot be decrypted.
+    Undecrypted,
 }
 
 impl NoteKind {
-    const COUNT: usize = NoteKind::Missing as usize + 1;
+    const COUNT: usize = NoteKind::Undecrypted as usize + 1;
 
     fn budget(self) -> u32 {
         if self == NoteKind::Stranger { MAX_STRANGER_NOTES } else { MAX_NOTES_OF_KIND }
@@ -151,6 +155,10 @@ pub struct Stream {
     random: Random,
     media: Option<NegotiatedMedia>,
     rules: SourceRules,
+    /// None: plain RTP.
+    srtp: Option<Box<secure::Secured>>,
+    /// SRTP was agreed and cannot be had: nothing is sent or heard.
+    broken: bool,
 
     received: Option<Received>,
     hearing: Hearing,
@@ -201,6 +209,8 @@ impl Stream {
             config,
             media: None,
             rules: SourceRules::new(SocketAddr::from(([0, 0, 0, 0], 0))),
+            srtp: None,
+            broken: false,
             received: None,
             hearing: Hearing::new(config.delay),
             ticked_at: None,
@@ -265,6 +275,7 @@ impl Stream {
             media.direction,
             media.send_telephone_event.map_or("not agreed".to_owned(), |number| number.to_string()),
         ));
+        self.take_keys(&media, now);
         self.diagnosis.connected(&media, &self.statistics, now);
         self.statistics.codec = Some(media.codec);
         self.media = Some(media);

@@ -19,6 +19,9 @@ use crate::time::Time;
 /// Where the last tick is longer ago than this, we are late, and so is what we see: its arrival says nothing.
 const PUNCTUAL: Duration = Duration::from_millis(30);
 
+/// The second bytes that are RTCP's where it shares the port (RFC 5761 §4).
+const RTCP_TYPES: std::ops::RangeInclusive<u8> = 192..=223;
+
 /// What a payload type stands for.
 #[derive(Clone, Copy)]
 enum Meaning {
@@ -29,6 +32,16 @@ enum Meaning {
 impl Stream {
     /// A datagram came on the RTP port.
     pub fn receive_rtp(&mut self, bytes: &[u8], from: SocketAddr, now: Time) {
+        let Some(media) = &self.media else { return };
+        if media.rtcp_mux && bytes.get(1).is_some_and(|kind| RTCP_TYPES.contains(kind)) {
+            return self.receive_rtcp(bytes, from, now);
+        }
+        if !self.broken {
+            self.opened(bytes, from, now, false, |stream, plain| stream.receive_plain_rtp(plain, from, now));
+        }
+    }
+
+    fn receive_plain_rtp(&mut self, bytes: &[u8], from: SocketAddr, now: Time) {
         let Some(media) = &self.media else { return };
         let packet = match Packet::parse(bytes) {
             Ok(packet) => packet,

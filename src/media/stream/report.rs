@@ -6,19 +6,24 @@ use std::net::SocketAddr;
 use super::{PacketSink, Stream};
 use crate::media::source::is_somewhere;
 use crate::rtp::rtcp::{self, Compound, ReportBlock, RtcpPacket, SenderInfo, Written};
+use crate::rtp::srtp::MAX_OVERHEAD;
 use crate::session::Codec;
 use crate::time::Time;
 
 impl Stream {
     /// A datagram came on the RTCP port.
     pub fn receive_rtcp(&mut self, bytes: &[u8], from: SocketAddr, now: Time) {
-        if self.media.is_none() {
+        if self.media.is_none() || self.broken {
             return;
         }
         if !self.rules.is_peer_host(from) {
             self.statistics.strangers += 1;
             return;
         }
+        self.opened(bytes, from, now, true, |stream, plain| stream.receive_plain_rtcp(plain, from, now));
+    }
+
+    fn receive_plain_rtcp(&mut self, bytes: &[u8], from: SocketAddr, now: Time) {
         let Ok(compound) = Compound::parse(bytes) else {
             self.statistics.malformed += 1;
             return;
@@ -67,7 +72,7 @@ impl Stream {
     }
 
     fn send_report(&mut self, now: Time, goodbye: bool, sink: &mut impl PacketSink) {
-        let Some(destination) = self.rtcp_destination() else { return };
+        let Some(destination) = self.rtcp_destination().filter(|_| !self.broken) else { return };
         let sent = self.statistics.packets_sent;
         // §6.4: an SR from whoever has sent since the last report but one; since the last is near enough.
         let sender = (sent > self.reported_packets.unwrap_or(0)).then(|| SenderInfo {
@@ -94,17 +99,32 @@ impl Stream {
             }
         });
         let what = Written { ssrc: self.ssrc, sender, report, cname: self.cname.as_bytes(), goodbye };
-        let mut out = [0; rtcp::MAX_WRITTEN];
-        let length = rtcp::write(&what, &mut out);
+        let mut out = [0; rtcp::MAX_WRITTEN + MAX_OVERHEAD];
+        let Some(plain) = out.first_chunk_mut::<{ rtcp::MAX_WRITTEN }>() else { return };
+        let mut length = rtcp::write(&what, plain);
+        if let Some(secured) = &mut self.srtp {
+            let Ok(protected) = secured.outbound.protect_rtcp(&mut out, length) else { return };
+            length = protected;
+        }
         if let Some(bytes) = out.get(..length) {
-            sink.rtcp(destination, bytes);
+            match self.multiplexes() {
+                true => sink.rtp(destination, bytes),
+                false => sink.rtcp(destination, bytes),
+            }
             self.statistics.rtcp_sent += 1;
         }
+    }
+
+    fn multiplexes(&self) -> bool {
+        self.media.as_ref().is_some_and(|media| media.rtcp_mux)
     }
 
     /// Where its RTCP came from, else the port after a source that is not the signalled one, else what was signalled.
     fn rtcp_destination(&self) -> Option<SocketAddr> {
         let media = self.media.as_ref()?;
+        if media.rtcp_mux {
+            return self.rules.destination();
+        }
         if let Some(from) = self.peer_rtcp.filter(|from| self.rules.is_peer_host(*from)) {
             return Some(from);
         }

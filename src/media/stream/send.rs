@@ -8,6 +8,7 @@ use crate::media::codec::live::LiveEncoder;
 use crate::media::codec::{MAX_FRAME_BYTES, silence};
 use crate::media::{FRAME, FRAME_SAMPLES, MediaEvent};
 use crate::rtp::packet::{HEADER_LENGTH, Header, write_header};
+use crate::rtp::srtp::MAX_OVERHEAD;
 use crate::session::{Codec, NegotiatedMedia};
 use crate::time::Time;
 
@@ -63,7 +64,7 @@ impl Stream {
             self.hear(now - FRAME * late, now);
         }
         self.ticked_at = Some(now);
-        let destination = self.rules.destination().filter(|_| media.direction.sends());
+        let destination = self.rules.destination().filter(|_| media.direction.sends() && !self.broken);
         self.speak(&media, destination, sink);
         // After a freeze of our own, what came meanwhile has yet to be read.
         if frames <= MAX_CATCH_UP
@@ -78,7 +79,7 @@ impl Stream {
     }
 
     fn speak(&mut self, media: &NegotiatedMedia, destination: Option<SocketAddr>, sink: &mut impl PacketSink) {
-        let mut packet = [0; HEADER_LENGTH + MAX_FRAME_BYTES];
+        let mut packet = [0; HEADER_LENGTH + MAX_FRAME_BYTES + MAX_OVERHEAD];
         let Some((head, payload)) = packet.split_first_chunk_mut::<HEADER_LENGTH>() else { return };
         let Some(payload) = payload.first_chunk_mut::<MAX_FRAME_BYTES>() else { return };
         if destination.is_none() {
@@ -114,7 +115,12 @@ impl Stream {
         // Audio after an event follows a pause in the audio.
         self.paused = outgoing.event_marker.is_some();
         write_header(&header, head);
-        if let Some(bytes) = packet.get(..HEADER_LENGTH + outgoing.length) {
+        let mut length = HEADER_LENGTH + outgoing.length;
+        if let Some(secured) = &mut self.srtp {
+            // Only a key that is used up is refused, after 2^48 packets.
+            length = secured.outbound.protect_rtp(&mut packet, length).unwrap_or(0);
+        }
+        if let Some(bytes) = packet.get(..length).filter(|bytes| !bytes.is_empty()) {
             sink.rtp(destination, bytes);
         }
         self.sequence = self.sequence.wrapping_add(1);

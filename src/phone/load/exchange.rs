@@ -112,6 +112,7 @@ impl Exchange {
             product: concat!("strowger-load/", env!("CARGO_PKG_VERSION")).to_owned(),
             codecs: CODECS.to_vec(),
             info_types: &[],
+            srtp_over_insecure: false,
             timers: TimerConfig::default(),
             limits: AgentLimits { half_open_per_source: 2_000, ..AgentLimits::default() },
         };

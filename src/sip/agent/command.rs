@@ -62,6 +62,10 @@ impl UserAgent {
                     return Err(CommandError::NotAcceptable);
                 }
             },
+            None if leg.sdp.check(&media).is_err() => {
+                self.refuse_leg(leg, 488, None, None, None, now)?;
+                return Err(CommandError::NotAcceptable);
+            }
             None => (leg.sdp.offer(&media), None),
         };
         let Some(incoming) = self.take_incoming(leg) else { return Err(CommandError::WrongState { state }) };

@@ -21,6 +21,9 @@ pub struct AgentConfig {
     /// The media types of INFO bodies that are read here: a body of any other is refused with 415. Empty: all are
     /// handed on.
     pub info_types: &'static [&'static str],
+    /// SRTP keys may be offered and answered over UDP, TCP and WS, where whoever is on the way reads them (SDES, RFC
+    /// 4568 §9.1); else over TLS and WSS only.
+    pub srtp_over_insecure: bool,
     /// The timers.
     pub timers: TimerConfig,
     /// The bounds.

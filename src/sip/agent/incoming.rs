@@ -36,6 +36,7 @@ impl UserAgent {
         let sdp_id = self.random.u64();
         let Ok(dialog) = Dialog::incoming(&request, &local_tag, 0, arrival.peer) else { return };
         let mut leg = Leg::new(id, State::Incoming, dialog.call_id().to_owned(), local_tag, sdp_id);
+        self.allow_keys(&mut leg, arrival.peer.transport);
         self.trace_arrival(id, arrival, false);
         let reliable = arrival.peer.transport.is_reliable();
         let machine = ServerMachine::Invite(InviteServer::new(reliable, &self.config.timers));

@@ -9,6 +9,7 @@
 //! - `door`: what arrives is read, matched, admitted or turned away.
 //! - `identity`: who it comes from.
 //! - `guarded`: limits for each source, and bans.
+//! - `keying`: whose SDP may hold keys.
 //! - `incoming`, `outgoing`: the two sides of a leg.
 //! - `redirected`: a 3xx to our INVITE.
 //! - `request`: requests outside of any dialog.
@@ -25,6 +26,7 @@ mod guarded;
 mod identified;
 mod identity;
 mod incoming;
+mod keying;
 mod outgoing;
 mod output;
 mod redirected;

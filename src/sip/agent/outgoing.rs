@@ -79,6 +79,8 @@ impl UserAgent {
             None => NameAddr::new(target.clone()),
         };
         let mut leg = Leg::new(id, State::Calling, call_id, local_tag, self.random.u64());
+        self.allow_keys(&mut leg, invite.transport);
+        leg.sdp.check(&invite.media).map_err(|problem| (488, problem.to_string()))?;
 
         let mut request = Request::new(Method::Invite, target);
         request.headers.push_value(Name::MaxForwards, &MAX_FORWARDS);

@@ -220,7 +220,7 @@ pub enum CommandError {
         state: &'static str,
     },
     /// Nothing in common between the peer's offer and our side; the leg was refused with 488 and `Ended` follows.
-    #[error("the peer's offer has no codec of ours")]
+    #[error("the peer's offer has no codec of ours, or not the encryption that is wanted")]
     NotAcceptable,
     /// A value in the command cannot be sent.
     #[error("{what} cannot be sent")]

@@ -2,6 +2,7 @@
 //! offer, and what we offer and answer next in a session that stands. Which message carries what is the agent's tests'.
 
 use super::*;
+use crate::session::LocalMedia;
 
 /// What becomes of an offer.
 enum Verdict {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::random::Random;
-use crate::session::SrtpPolicy;
+use crate::session::{LocalMedia, NegotiatedMedia, SrtpPolicy};
 
 fn ours(codecs: &[Codec]) -> LocalMedia {
     LocalMedia {

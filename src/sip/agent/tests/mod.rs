@@ -42,6 +42,7 @@ pub(super) fn config(side: usize) -> AgentConfig {
         product: "Strowger/test".into(),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         info_types: &["application/dtmf-relay", "application/dtmf"],
+        srtp_over_insecure: false,
         timers: TimerConfig::default(),
         limits: AgentLimits::default(),
     }
