@@ -4,6 +4,7 @@ mod cases;
 mod mutation;
 mod oracle;
 mod torture;
+mod torture_ipv6;
 
 use super::*;
 
