@@ -206,6 +206,10 @@ impl Administration for Agreeable {
         let asked = serde_json::from_value::<ExplainRequest>(would_be_call).map_err(wrong);
         ready(asked.and_then(|asked| asked.into_candidate(noon()).map_err(wrong)).map(|_| json!({})))
     }
+    fn explain_route(&self, would_be_call: Value) -> Pending<'_, Value, AdminError> {
+        let asked = serde_json::from_value::<ExplainRequest>(would_be_call).map_err(wrong);
+        ready(asked.and_then(|asked| asked.into_candidate(noon()).map_err(wrong)).map(|_| json!({})))
+    }
     fn validate_subscription<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, (), AdminError> {
         ready(Ok(()))
     }
