@@ -8,6 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::session::{Codec, SrtpPolicy};
 
 /// One setting as a user meets it.
@@ -126,6 +128,54 @@ pub const SETTINGS: &[Setting] = &[
         default: "5",
         allowed: "1 to 3600",
         help: "Overload ends when all media threads have been punctual for this long",
+    },
+    Setting {
+        name: "guard-requests",
+        default: "2000",
+        allowed: "0 to 1000000, 0 for no limit",
+        help: "SIP requests outside of dialogs a second from one source (an IPv4 address, an IPv6 /64), on the mean of two seconds; more: banned",
+    },
+    Setting {
+        name: "guard-failed-authentications",
+        default: "20",
+        allowed: "0 to 100000, 0 for no limit",
+        help: "Failed SIP authentications a minute from one source; more: banned",
+    },
+    Setting {
+        name: "guard-unknown-users",
+        default: "200",
+        allowed: "0 to 100000, 0 for no limit",
+        help: "SIP requests a minute from one source for users and numbers that do not exist; more: banned",
+    },
+    Setting {
+        name: "guard-malformed",
+        default: "200",
+        allowed: "0 to 100000, 0 for no limit",
+        help: "Broken SIP messages a minute from one source; more: banned",
+    },
+    Setting {
+        name: "guard-half-open",
+        default: "1000",
+        allowed: "1 to 100000",
+        help: "Unanswered calls at once from one source; more get 503, and as many of those in a minute: banned",
+    },
+    Setting {
+        name: "guard-ban-seconds",
+        default: "60",
+        allowed: "1 to 86400",
+        help: "The first ban of a source; each further one is twice as long. A quarter of it where the source address may be forged",
+    },
+    Setting {
+        name: "guard-ban-longest-seconds",
+        default: "86400",
+        allowed: "1 to 2592000",
+        help: "The longest automatic ban",
+    },
+    Setting {
+        name: "guard-exempt",
+        default: "",
+        allowed: "networks or addresses, separated by commas; trunks' need not be among them",
+        help: "Sources that are never limited nor banned automatically",
     },
     Setting {
         name: "prompt-allow-private",
@@ -274,6 +324,22 @@ pub struct Config {
     pub overload_late: Duration,
     /// How long ticks must be punctual before an overload is over.
     pub overload_recovery: Duration,
+    /// SIP requests a second from one source; 0: no limit.
+    pub guard_requests: u32,
+    /// Failed authentications a minute from one source; 0: no limit.
+    pub guard_failed_authentications: u32,
+    /// Requests a minute from one source for who does not exist; 0: no limit.
+    pub guard_unknown_users: u32,
+    /// Broken messages a minute from one source; 0: no limit.
+    pub guard_malformed: u32,
+    /// Unanswered calls at once from one source.
+    pub guard_half_open: u32,
+    /// The first ban.
+    pub guard_ban: Duration,
+    /// The longest ban.
+    pub guard_ban_longest: Duration,
+    /// Never limited nor banned automatically.
+    pub guard_exempt: Vec<IpNet>,
     /// Whether prompts may come from private addresses.
     pub prompt_allow_private: bool,
     /// The largest prompt file, in bytes.
@@ -408,6 +474,14 @@ impl Config {
             overload_late_percent: values.parse("overload-late-percent", number(0, 100))? as u32,
             overload_late: Duration::from_millis(values.parse("overload-late-ms", number(1, 1000))?),
             overload_recovery: seconds("overload-recovery-seconds", 1, 3600)?,
+            guard_requests: values.parse("guard-requests", number(0, 1_000_000))? as u32,
+            guard_failed_authentications: values.parse("guard-failed-authentications", number(0, 100_000))? as u32,
+            guard_unknown_users: values.parse("guard-unknown-users", number(0, 100_000))? as u32,
+            guard_malformed: values.parse("guard-malformed", number(0, 100_000))? as u32,
+            guard_half_open: values.parse("guard-half-open", number(1, 100_000))? as u32,
+            guard_ban: seconds("guard-ban-seconds", 1, 86_400)?,
+            guard_ban_longest: seconds("guard-ban-longest-seconds", 1, 2_592_000)?,
+            guard_exempt: values.parse("guard-exempt", networks)?,
             prompt_allow_private: values.parse("prompt-allow-private", boolean)?,
             prompt_max_bytes: values.parse("prompt-max-bytes", number(1024, 1 << 30))?,
             prompt_fetch_timeout: seconds("prompt-fetch-seconds", 1, 300)?,
@@ -492,6 +566,23 @@ fn names(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
+/// At most this many networks.
+const MOST_NETWORKS: usize = 256;
+
+fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let texts: Vec<&str> = text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect();
+    if texts.len() > MOST_NETWORKS {
+        return Err(format!("more than {MOST_NETWORKS} networks"));
+    }
+    let read = |text: &&str| {
+        let address = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+        text.parse::<IpNet>()
+            .or_else(|_| address())
+            .map_err(|_| format!("{text:?} is neither a network nor an address"))
+    };
+    texts.iter().map(read).collect()
+}
+
 fn codecs(text: &str) -> Result<Vec<Codec>, String> {
     let mut found = Vec::new();
     for name in text.split(',').map(str::trim) {
@@ -563,6 +654,8 @@ mod tests {
             ("drain-seconds", "3601"),
             ("drain-seconds", "-1"),
             ("max-calls", "0"),
+            ("guard-exempt", "10.0.0.0/8, localhost"),
+            ("guard-half-open", "0"),
             ("codecs", "gsm"),
             ("codecs", ""),
             ("in-band-dtmf", "maybe"),

@@ -241,6 +241,12 @@ pub trait Administration: Send + Sync + 'static {
     /// Events that could not be delivered within their retries, newest first.
     fn dead_events(&self, page: Page) -> Pending<'_, Listing<DeadEvent>, AdminError>;
 
+    /// Banned sources, the newest first.
+    fn bans(&self) -> Pending<'_, Vec<Ban>, AdminError>;
+    /// Ban a source by hand, or anew.
+    fn ban(&self, new: NewBan) -> Pending<'_, Ban, AdminError>;
+    /// Lift a ban.
+    fn lift_ban<'a>(&'a self, source: &'a str) -> Pending<'a, (), AdminError>;
     /// Prometheus text exposition format.
     fn metrics(&self) -> String;
     /// Whether new calls are taken: `Err` says why not (starting, draining, store away).
@@ -526,6 +532,40 @@ pub struct Wire {
     /// The message in base64, where `detail` is not the whole of it: it is no UTF-8, or too long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<String>,
+}
+
+/// A source whose messages are dropped unread.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ban {
+    /// An IPv4 address, or an IPv6 /64.
+    pub source: String,
+    /// Why, for a person.
+    pub reason: String,
+    /// Made by the guard, not by hand.
+    pub automatic: bool,
+    /// RFC 3339 in UTC.
+    pub since: String,
+    /// RFC 3339 in UTC.
+    pub until: String,
+    /// The how-manieth of this source in a row; each is longer than the one before.
+    pub count: u32,
+    /// Datagrams and connections that were dropped.
+    pub dropped: u64,
+}
+
+/// A ban by hand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewBan {
+    /// An IPv4 address, an IPv6 address (its /64 is meant), or an IPv6 /64.
+    pub source: String,
+    /// For how long, 1 to 31,536,000; an hour by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+    /// Why, at most 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// An event that was given up on.

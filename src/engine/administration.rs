@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 use super::running_call::CallMessage;
 use super::{Engine, archive};
 use crate::api::service::{
-    AdminError, Administration, CallRecord, Collection, DeadEvent, Existing, FieldProblem, Listing, Page, Pending,
-    Prompt, PromptAudio, PromptStored, Stored, Timeline,
+    AdminError, Administration, Ban, CallRecord, Collection, DeadEvent, Existing, FieldProblem, Listing, NewBan, Page,
+    Pending, Prompt, PromptAudio, PromptStored, Stored, Timeline,
 };
 use crate::prompt::{self, Name, Origin, PromptError};
 use crate::rules::{Action, ExplainRequest, Rule, RuleErrors};
@@ -214,6 +214,18 @@ impl Administration for Engine {
             });
             Ok(page_of(dead.collect(), page))
         })
+    }
+
+    fn bans(&self) -> Pending<'_, Vec<Ban>, AdminError> {
+        Box::pin(self.hub.bans())
+    }
+
+    fn ban(&self, new: NewBan) -> Pending<'_, Ban, AdminError> {
+        Box::pin(self.hub.ban(new))
+    }
+
+    fn lift_ban<'a>(&'a self, source: &'a str) -> Pending<'a, (), AdminError> {
+        Box::pin(self.hub.lift_ban(source))
     }
 
     fn metrics(&self) -> String {

@@ -11,6 +11,7 @@
 //! | `deliveries`, `subscriptions` | events on their way to applications |
 //! | `calls`, `administration` | what the API may ask |
 //! | `access` | who is known at SIP's door |
+//! | `bans` | sources that are not heard, and the settings of the limits |
 //! | `archive`, `timeline` | what remains of a call |
 //! | `captures`, `pcap` | a call's packets, kept where asked for, and the file that shows them |
 //! | `overload` | media threads that run late: new calls are refused meanwhile |
@@ -19,6 +20,7 @@
 mod access;
 mod administration;
 mod archive;
+mod bans;
 mod calls;
 mod captures;
 mod data_dir;

@@ -45,6 +45,8 @@ pub enum Signal {
     Released(LegId),
     /// Who is known from now on.
     Policy(Arc<Policy>),
+    /// A wish about bans.
+    Bans(super::bans::BanWish),
     /// Take no new calls.
     Drain,
 }
@@ -208,6 +210,7 @@ impl Signalling {
             }
             Signal::Released(leg) => self.let_go(leg, |owner| owner.in_media = false),
             Signal::Policy(policy) => self.agent.set_policy(policy),
+            Signal::Bans(wish) => super::bans::grant(wish, &mut self.agent, self.transports.gate(), now),
             Signal::Drain => self.agent.set_draining(true),
         }
     }
@@ -308,7 +311,7 @@ impl Signalling {
                 }
                 self.let_go(leg, |owner| owner.in_stack = false);
             }
-            AgentOutput::Ban(_) => {}
+            AgentOutput::Ban(change) => super::bans::enact(&change, self.transports.gate()),
             AgentOutput::Counter(counter) => count(&self.hub.metrics.sip, counter.name()),
         }
     }

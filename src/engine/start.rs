@@ -191,6 +191,7 @@ impl Engine {
 
         tokio::spawn(overload::watch(Arc::downgrade(&hub), overload_settings(&hub.config)));
         let mut agent = UserAgent::new(agent_config(&hub.config, &listeners), random.fork());
+        agent.set_guard(super::bans::guard_settings(&hub.config));
         agent.set_policy(super::access::policy(&hub));
         tokio::spawn(Signalling::new(Arc::clone(&hub), agent, transports).run(inbound, signal_inbox));
         let handle = Handle::new();
@@ -398,6 +399,6 @@ fn agent_config(config: &Config, listeners: &Listeners) -> AgentConfig {
         info_types: INFO_TYPES,
         srtp_over_insecure: config.srtp_over_insecure,
         timers: TimerConfig::default(),
-        limits: AgentLimits::default(),
+        limits: AgentLimits { half_open_per_source: config.guard_half_open.max(1) as usize, ..AgentLimits::default() },
     }
 }

@@ -1,6 +1,7 @@
 //! Attacks from outside, and what the engine owes everybody else meanwhile.
 
 mod bounds;
+mod flood;
 mod http;
 mod prompt;
 mod rtp;

@@ -1,6 +1,7 @@
 //! `/v1`, for operators: rules, subscriptions, trunks, prompts, calls and dead events, with an access key as the
 //! bearer token. What the documents mean is their rooms' business; here they are named, listed, taken and shown.
 
+mod bans;
 mod calls;
 mod documents;
 mod explain;
@@ -19,6 +20,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     all.push(validate::endpoint());
     all.extend(prompts::endpoints());
     all.extend(calls::endpoints());
+    all.extend(bans::endpoints());
     all
 }
 

@@ -314,6 +314,21 @@ impl Administration for Fake {
         Box::pin(async move { Ok(part(&[], page)) })
     }
 
+    fn bans(&self) -> Pending<'_, Vec<Ban>, AdminError> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn ban(&self, new: NewBan) -> Pending<'_, Ban, AdminError> {
+        let NewBan { source, reason, .. } = new;
+        let (since, until) = ("1970-01-01T00:00:00Z".to_owned(), "1970-01-01T01:00:00Z".to_owned());
+        let reason = reason.unwrap_or_default();
+        Box::pin(async { Ok(Ban { source, reason, automatic: false, since, until, count: 1, dropped: 0 }) })
+    }
+
+    fn lift_ban<'a>(&'a self, source: &'a str) -> Pending<'a, (), AdminError> {
+        Box::pin(async move { Err(AdminError::NotFound(format!("ban of {source}"))) })
+    }
+
     fn metrics(&self) -> String {
         "calls 1\n".into()
     }

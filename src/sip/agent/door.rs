@@ -13,7 +13,7 @@ use super::capabilities::{ALLOW, SUPPORTED, not_ours};
 use super::transmit::{Arrival, warn_incompatible};
 use super::user_agent::{ServerMachine, UserAgent};
 use crate::session::LegId;
-use crate::sip::guard::Origin;
+use crate::sip::guard::{Origin, Source};
 use crate::sip::leg::LegEvent;
 use crate::sip::leg::state::State;
 use crate::sip::message::{Headers, Message, Method, Name, Request, Response, Uri, Via, via};
@@ -194,7 +194,7 @@ impl UserAgent {
     fn admit(&mut self, request: &Request, arrival: Arrival<'_>) -> Result<(Option<Description>, MergeKey), Refusal> {
         // First what costs nothing to find out: under a flood a refusal must be cheap.
         let limits = &self.config.limits;
-        let (all, here) = self.half_open(arrival.peer.remote.ip());
+        let (all, here) = self.half_open(Source::of(arrival.peer.remote.ip()));
         let too_many_here = here >= limits.half_open_per_source;
         if self.draining
             || self.legs.len() >= limits.legs

@@ -15,7 +15,7 @@ impl UserAgent {
     }
 
     /// The networks that trunks call from: not banned automatically.
-    pub fn set_trunk_networks(&mut self, networks: Vec<ipnet::IpNet>) {
+    pub(super) fn set_trunk_networks(&mut self, networks: Vec<ipnet::IpNet>) {
         self.guard.set_trunks(networks);
         self.tell_bans();
     }

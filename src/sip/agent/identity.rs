@@ -10,6 +10,8 @@ use crate::sip::message::Request;
 impl UserAgent {
     /// From now on this is who is known.
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
+        let networks = policy.trunks.iter().flat_map(|trunk| trunk.networks.iter().copied());
+        self.set_trunk_networks(networks.collect());
         self.policy = policy;
     }
 

@@ -9,6 +9,7 @@ use super::user_agent::{ServerMachine, UserAgent};
 use super::{AgentOutput, Counter};
 use crate::sip::access::Identity;
 use crate::sip::dialog::Dialog;
+use crate::sip::guard::Source;
 use crate::sip::leg::state::{Incoming, Leg, State};
 use crate::sip::leg::{EndCause, Invitation, LegEvent, OfferedMedia, Party, Side};
 use crate::sip::message::{Method, Name, NameAddr, Request, Via};
@@ -47,13 +48,11 @@ impl UserAgent {
         let invitation = self.invitation(&leg, &request, offer.as_ref(), identity, arrival);
         let patience = self.config.timers.unanswered;
         let expires = request.headers.expires().ok().flatten().map(|s| Duration::from_secs(s.into()));
-        let source = arrival.peer.remote.ip();
-        self.open_half(source);
+        self.open_half(&mut leg, Source::of(arrival.peer.remote.ip()));
         leg.incoming = Some(Incoming {
             transaction,
             invite: request,
             offer,
-            source,
             give_up: arrival.now + expires.map_or(patience, |e| e.min(patience)),
             give_up_status: if expires.is_some_and(|e| e < patience) { 487 } else { 480 },
             ring_again: None,

@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::session::LegId;
 use crate::sip::access::Policy;
 use crate::sip::digest::Rounds;
-use crate::sip::guard::{Guard, GuardSettings};
+use crate::sip::guard::{Guard, GuardSettings, Source};
 use crate::sip::leg::LegEvent;
 use crate::sip::leg::state::{Incoming, Leg, State};
 use crate::sip::message::{Host, NameAddr, Request, Uri};
@@ -55,8 +55,8 @@ pub struct UserAgent {
     by_remote: HashMap<(Transport, SocketAddr), HashSet<u64>>,
     /// Names proved by certificate, by connection; bounded in `identified`.
     pub(super) identified: HashMap<u64, Vec<String>>,
-    /// Incoming legs without final answer, by source. Bound: `limits.half_open`.
-    half_open: HashMap<IpAddr, usize>,
+    /// Incoming legs without final answer or without its ACK, by source. Bound: `limits.half_open`.
+    half_open: HashMap<Source, usize>,
     half_open_total: usize,
     /// At most one live entry for each leg and transaction; stale ones go when their time comes.
     wakeups: BinaryHeap<Reverse<(Time, u64, Wake)>>,
@@ -140,7 +140,7 @@ pub struct Census {
     pub client_transactions: usize,
     /// Server transactions.
     pub server_transactions: usize,
-    /// Incoming legs without final answer.
+    /// Incoming legs without final answer, or without its ACK.
     pub half_open: usize,
     /// All other tables' entries, which must be none when there are no legs.
     pub indexed: usize,
@@ -316,6 +316,7 @@ impl UserAgent {
     }
 
     pub(super) fn put(&mut self, mut leg: Box<Leg>) {
+        self.close_half(&mut leg);
         if let Some(at) = leg.deadline()
             && leg.scheduled.is_none_or(|already| at < already)
         {
@@ -503,26 +504,35 @@ impl UserAgent {
         self.sweep();
     }
 
-    pub(super) fn half_open(&self, source: IpAddr) -> (usize, usize) {
+    pub(super) fn half_open(&self, source: Source) -> (usize, usize) {
         (self.half_open_total, self.half_open.get(&source).copied().unwrap_or(0))
     }
 
-    pub(super) fn open_half(&mut self, source: IpAddr) {
+    pub(super) fn open_half(&mut self, leg: &mut Leg, source: Source) {
+        leg.half_open = Some(source);
         self.half_open_total += 1;
         *self.half_open.entry(source).or_insert(0) += 1;
     }
 
-    /// An incoming leg gets its final answer.
-    pub(super) fn take_incoming(&mut self, leg: &mut Leg) -> Option<Incoming> {
-        let incoming = leg.incoming.take()?;
+    /// A leg is half-open until it is refused or our answer is acknowledged: so long nothing says that the other end
+    /// hears us.
+    fn close_half(&mut self, leg: &mut Leg) {
+        if matches!(leg.state, State::Incoming | State::Answered | State::Closing) {
+            return;
+        }
+        let Some(source) = leg.half_open.take() else { return };
         self.half_open_total = self.half_open_total.saturating_sub(1);
-        if let Some(count) = self.half_open.get_mut(&incoming.source) {
+        if let Some(count) = self.half_open.get_mut(&source) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                self.half_open.remove(&incoming.source);
+                self.half_open.remove(&source);
             }
         }
-        Some(incoming)
+    }
+
+    /// An incoming leg gets its final answer.
+    pub(super) fn take_incoming(&mut self, leg: &mut Leg) -> Option<Incoming> {
+        leg.incoming.take()
     }
 
     pub(super) fn output(&mut self, output: AgentOutput) {

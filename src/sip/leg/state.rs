@@ -1,6 +1,5 @@
 //! All that is remembered of one leg. The user agent moves it; here are its parts, its bounds and its clock.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +7,7 @@ use bytes::Bytes;
 use crate::session::{LegId, LocalMedia, NegotiatedMedia};
 use crate::sip::dialog::Dialog;
 use crate::sip::digest::Authenticator;
+use crate::sip::guard::Source;
 use crate::sip::leg::Credentials;
 use crate::sip::message::Request;
 use crate::sip::peer::Peer;
@@ -55,6 +55,8 @@ impl State {
 pub(crate) struct Leg {
     pub id: LegId,
     pub state: State,
+    /// Where its INVITE came from, for as long as it counts as half-open.
+    pub half_open: Option<Source>,
     pub call_id: String,
     pub local_tag: String,
     /// Whose Call-ID is it? The owner waits longer after a glare (§14.1).
@@ -95,8 +97,6 @@ pub(crate) struct Incoming {
     pub invite: Request,
     /// None: our 2xx is to offer.
     pub offer: Option<Description>,
-    /// For the bound of half-open legs.
-    pub source: IpAddr,
     pub give_up: Time,
     /// What giving up is answered with: 480, or 487 when the caller's own Expires ran out (§13.3.1).
     pub give_up_status: u16,
@@ -177,6 +177,7 @@ impl Leg {
         Leg {
             id,
             state,
+            half_open: None,
             call_id,
             local_tag,
             owns_call_id: state == State::Calling,

@@ -12,6 +12,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::gate::ConnectionShare;
 use super::{Counted, Counts, Inbound, TransportConfig};
 use crate::sip::message::ParseError;
 use crate::sip::message::stream::{Framed, Framer};
@@ -31,6 +32,8 @@ pub(super) struct Connection {
     pub(super) config: Arc<TransportConfig>,
     pub(super) inbound: mpsc::Sender<Inbound>,
     pub(super) counts: Arc<Counts>,
+    /// Of the inbound queue.
+    pub(super) share: ConnectionShare,
 }
 
 /// Why reading or writing ended; for logs only.
@@ -74,6 +77,10 @@ impl Connection {
                 ended
             }
             ended = &mut writing => ended,
+            () = self.config.gate.closes(self.remote.ip()) => {
+                self.counts.add(Counted::ConnectionsBanned);
+                "banned"
+            }
         };
         tracing::debug!(remote = %self.remote, connection = self.id, ended, "TCP connection ended");
         peer
@@ -121,7 +128,8 @@ impl Connection {
                     Framed::Message(bytes) => {
                         self.counts.add(Counted::MessagesReceived);
                         // Waiting here is what slows a peer down that sends faster than the agent reads.
-                        if self.inbound.send(Inbound::Message { peer, bytes: bytes.into() }).await.is_err() {
+                        let bytes = self.share.hold(bytes.into()).await;
+                        if self.inbound.send(Inbound::Message { peer, bytes }).await.is_err() {
                             return "nobody listens";
                         }
                     }

@@ -32,11 +32,14 @@ counted! {
     DatagramsReceived "datagrams_received" "Datagrams that came, keep-alives included.";
     DatagramsSent "datagrams_sent" "Datagrams that left.";
     DatagramsDropped "datagrams_dropped" "Datagrams that came and were dropped: the inbound queue was full.";
+    DatagramsBanned "datagrams_banned" "Datagrams that were dropped unread: their source is banned.";
+    DatagramsBeyondShare "datagrams_beyond_share" "Datagrams dropped: their source had its share of the inbound queue.";
     DatagramsUnsent "datagrams_unsent" "Datagrams that the socket did not take at once.";
     KeepAlives "keep_alives" "Keep-alives, on UDP and on streams.";
     SendFailed "send_failed" "Messages that could not be handed to the network.";
     ConnectionsAccepted "connections_accepted" "Incoming connections that were taken.";
     ConnectionsRefused "connections_refused" "Incoming connections that were closed at once: too many.";
+    ConnectionsBanned "connections_banned" "Connections closed because their source is banned.";
     ConnectionsOpened "connections_opened" "Connections opened by us.";
     ConnectionsFailed "connections_failed" "Connections that could not be opened.";
     ConnectionsClosed "connections_closed" "Connections that ended, whoever closed them.";

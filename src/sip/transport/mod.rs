@@ -8,6 +8,7 @@
 
 mod connection;
 mod counts;
+mod gate;
 pub mod locate;
 mod tcp;
 mod udp;
@@ -24,6 +25,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 pub use counts::{Counted, Counts};
+pub use gate::Gate;
 
 use super::peer::{Peer, Transport};
 
@@ -98,6 +100,8 @@ pub struct TransportConfig {
     pub idle_timeout: Duration,
     /// What the kernel is asked to buffer for the UDP socket, in bytes; it may give less.
     pub udp_receive_buffer: usize,
+    /// Who is not let in; the same one that [`Transports::gate`] gives.
+    pub gate: Gate,
 }
 
 impl TransportConfig {
@@ -116,6 +120,7 @@ impl TransportConfig {
             write_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(600),
             udp_receive_buffer: 4 << 20,
+            gate: Gate::default(),
         }
     }
 }
@@ -134,6 +139,7 @@ struct Inner {
     tcp_address: SocketAddr,
     outbound: mpsc::Sender<(Peer, Bytes)>,
     counts: Arc<Counts>,
+    gate: Gate,
     /// Dropped with the handle, which the tasks notice.
     _open: watch::Sender<()>,
 }
@@ -150,10 +156,12 @@ impl Transports {
         let (open, closed) = watch::channel(());
         let counts = Arc::new(Counts::default());
         let udp = Arc::new(udp);
-        tokio::spawn(udp::receive(udp.clone(), udp_address, inbound.clone(), counts.clone(), closed.clone()));
+        let gate = config.gate.clone();
+        let (socket, to_agent) = (udp.clone(), inbound.clone());
+        tokio::spawn(udp::receive(socket, udp_address, to_agent, counts.clone(), gate.clone(), closed.clone()));
         let table = tcp::Table::new(config, tcp, tcp_address, inbound, counts.clone());
         tokio::spawn(table.run(commands, closed));
-        let inner = Inner { udp, udp_address, tcp_address, outbound, counts, _open: open };
+        let inner = Inner { udp, udp_address, tcp_address, outbound, counts, gate, _open: open };
         Ok((Transports { inner: Arc::new(inner) }, receiver))
     }
 
@@ -165,6 +173,11 @@ impl Transports {
     /// Where TCP listens: the same port.
     pub fn tcp_address(&self) -> SocketAddr {
         self.inner.tcp_address
+    }
+
+    /// Where bans are made and lifted.
+    pub fn gate(&self) -> &Gate {
+        &self.inner.gate
     }
 
     /// What has been counted; may be kept, and does not keep the listeners open.

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::connection::{Connection, Origin};
+use super::gate::StreamShare;
 use super::{Counted, Counts, Inbound, TransportConfig};
 use crate::sip::peer::{Peer, Transport};
 
@@ -31,6 +32,8 @@ pub(super) struct Table {
     /// Incoming connections by source.
     by_source: HashMap<IpAddr, usize>,
     incoming: usize,
+    /// Of the inbound queue.
+    share: StreamShare,
 }
 
 struct Entry {
@@ -47,7 +50,9 @@ impl Table {
         inbound: mpsc::Sender<Inbound>,
         counts: Arc<Counts>,
     ) -> Self {
+        let share = StreamShare::new(config.inbound_queue.max(1), config.max_connections_per_source);
         Table {
+            share,
             config: Arc::new(config),
             listener,
             local,
@@ -95,6 +100,9 @@ impl Table {
         let source = remote.ip().to_canonical();
         let from_source = self.by_source.get(&source).copied().unwrap_or(0);
         let all = self.config.max_connections;
+        if self.config.gate.refuses(source) {
+            return self.counts.add(Counted::ConnectionsBanned);
+        }
         if self.connections.len() >= all
             || self.incoming >= (all - all / 4).max(1)
             || from_source >= self.config.max_connections_per_source
@@ -124,6 +132,7 @@ impl Table {
             config: self.config.clone(),
             inbound: self.inbound.clone(),
             counts: self.counts.clone(),
+            share: self.share.of_connection(),
         };
         let ended = ended.clone();
         tokio::spawn(async move {

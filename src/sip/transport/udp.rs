@@ -10,7 +10,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 
-use super::{Counted, Counts, Inbound, SendError};
+use super::gate::Shares;
+use super::{Counted, Counts, Gate, Inbound, SendError};
 use crate::sip::message::MAX_MESSAGE;
 use crate::sip::peer::{Peer, Transport};
 
@@ -38,10 +39,12 @@ pub(super) async fn receive(
     local: SocketAddr,
     inbound: mpsc::Sender<Inbound>,
     counts: Arc<Counts>,
+    gate: Gate,
     mut closed: watch::Receiver<()>,
 ) {
     // One byte more than is allowed, so that a longer datagram is seen to be too long.
     let mut buffer = vec![0; MAX_MESSAGE + 1];
+    let mut shares = Shares::default();
     loop {
         let received = tokio::select! {
             received = socket.recv_from(&mut buffer) => received,
@@ -56,13 +59,21 @@ pub(super) async fn receive(
             }
         };
         counts.add(Counted::DatagramsReceived);
+        if gate.refuses(remote.ip()) {
+            counts.add(Counted::DatagramsBanned);
+            continue;
+        }
         let bytes = buffer.get(..length).unwrap_or_default();
         if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0 | b' ')) {
             counts.add(Counted::KeepAlives);
             continue;
         }
         let peer = Peer { transport: Transport::Udp, remote, local, connection: None };
-        match inbound.try_send(Inbound::Message { peer, bytes: Bytes::copy_from_slice(bytes) }) {
+        let Some(bytes) = shares.hold(remote.ip(), Bytes::copy_from_slice(bytes), inbound.capacity()) else {
+            counts.add(Counted::DatagramsBeyondShare);
+            continue;
+        };
+        match inbound.try_send(Inbound::Message { peer, bytes }) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => counts.add(Counted::DatagramsDropped),
             Err(mpsc::error::TrySendError::Closed(_)) => return,
