@@ -276,11 +276,12 @@ impl Call {
             return self.note(now, Topic::Media, "media agreed, but there is no stream for it");
         }
         let text = format!(
-            "media agreed: {} to {}, {:?}, telephone-event {}",
+            "media agreed: {} to {}, {:?}, telephone-event {}{}",
             media.codec.encoding_name(),
             media.remote_rtp,
             media.direction,
             media.send_telephone_event.map_or("not agreed".to_owned(), |number| number.to_string()),
+            media.srtp.as_ref().map_or(String::new(), |keys| format!(", SRTP {}", keys.send.suite().name())),
         );
         self.note(now, Topic::Media, text);
         self.remote.agreed = Some(media);

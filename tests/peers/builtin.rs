@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::sipp::tool::{Sipp, Transport, free_address};
 use super::sipp::{ended, place, rule_wait};
-use crate::support::{Client, Engine, Webhook};
+use crate::support::{Client, Engine, OneCall, Webhook};
 
 /// `regexp`: our address, Contact and the origin of our SDP are found by its expressions.
 async fn regexp(transport: Transport) {
@@ -89,4 +89,36 @@ async fn side_a_is_called() {
 #[tokio::test]
 async fn side_b_is_called() {
     answers_at_once("-sn 3pcc-B", Transport::Tcp).await;
+}
+
+/// `branchs`: the engine registers as a trunk does, then calls as `ua2`, whom it takes; both under one Call-ID, which we
+/// never do, so a relay makes it one.
+#[tokio::test]
+async fn branchs_is_registered_at_and_called() {
+    let engine = Engine::start(&[]);
+    let client = Client::new(&engine);
+    let address = free_address();
+    let mut sipp = Sipp::listen_at(address, "-sn branchs", Transport::Udp, &[]).await;
+    let relay = OneCall::to(address).await;
+    let trunk = json!({
+        "name": "branch",
+        "uri": format!("sip:{}", relay.address()),
+        "register": {"user": "ua1"},
+        "caller": {"fromUser": "ua2"},
+    });
+    let (status, answer) = engine.request("PUT", "/v1/trunks/branch", Some(trunk)).await;
+    assert!(matches!(status, 200 | 201), "{status}: {answer}");
+    let registered = engine.until("a registration", async |engine| {
+        let (_, trunk) = engine.request("GET", "/v1/trunks/branch", None).await;
+        trunk["state"].to_string().contains("\"registered\"").then_some(())
+    });
+    sipp.meanwhile(registered).await;
+    let target = json!({"kind": "phoneNumber", "phoneNumber": {"value": "+442079460000"}});
+    let (mut application, call) = place(&client, target).await;
+    sipp.meanwhile(application.expect("CallConnected")).await;
+    client.post(&format!("{call}:terminate"), Value::Null).await;
+    application.expect("CallDisconnected").await;
+    sipp.succeeds().await;
+    let call = ended(&engine, 1).await.pop().expect("one call");
+    call.assert_order(&[("sip", "180 Ringing"), ("sip", "200 OK"), ("state", "connected"), ("sip", "BYE")]);
 }

@@ -9,9 +9,10 @@
 //! | peer | transport | calls | called | what is seen |
 //! |---|---|---|---|---|
 //! | SIPp 3.6.1, scenarios of ours | UDP, TCP | yes | yes | answer, CANCEL, BYE while ringing, hold and resume on another port, INVITE without offer, refusals, MD5, SHA-256 and a stale nonce, each message lost once |
-//! | SIPp, `uac`, `uas`, `regexp`, `3pcc-A`, `3pcc-B`, `3pcc-C-A` with `3pcc-C-B`, `branchc` | UDP, TCP | yes | yes | each as it comes with the tool; by `3pcc` two calls of the engine hear each other |
+//! | SIPp, `uac`, `uas`, `regexp`, `3pcc-A`, `3pcc-B`, `3pcc-C-A` with `3pcc-C-B`, `branchc`, `branchs` | UDP, TCP | yes | yes | each as it comes with the tool; by `3pcc` two calls of the engine hear each other |
 //! | baresip 1.0.0: G.722, Opus, PCMA, PCMU | UDP, TCP | yes | yes | speech and a tone measured in its recording; keys by RFC 4733 both ways; keys in what it plays |
 //! | linphone 5.1.65: PCMU | UDP, TCP | yes | yes | the same |
+//! | baresip and linphone with SRTP by SDES, required | UDP, TCP | yes | yes | the same, encrypted |
 //! | kamailio 5.6.3 as a proxy before SIPp | UDP↔UDP, UDP↔TCP both ways | yes | yes | one Record-Route and two, loose routing of ACK, re-INVITE and BYE of either side, CANCEL both ways, 407 with the right and a wrong password, its loss in a call |
 //! | kamailio and rtpengine 10.5 before linphone | UDP→TCP | yes | | speech, tone and keys as above, relayed |
 //! | kamailio and rtpengine before baresip | UDP→TCP | | yes | the same |
@@ -22,11 +23,14 @@
 //!
 //! - **SIPp** sends telephone events by a raw socket: `tests/run.sh` gives a copy of it that right. Its `regexp` takes an
 //!   `o=` only with a user name of letters and digits, which is why ours has one. Its `branchc` registers without
-//!   credentials and calls under the same Call-ID: kamailio stands in front as a registrar that asks for none.
+//!   credentials and calls under the same Call-ID: kamailio stands in front as a registrar that asks for none. Its
+//!   `branchs` expects registration and call under one Call-ID: a relay of the test's makes it one.
 //! - **baresip** resamples badly what it plays, so files have the codec's rate. It hangs up when a file is over.
 //! - **linphone** has no sound card here (`soundcard use files`), starts only where the folder of its database is, and
 //!   puts the machine's own address into SDP, IPv6 first, unless three settings and a command say 127.0.0.1. Before
 //!   its first RTP it sends four octets that are none.
+//! - **SRTP**: baresip offers it alone with `mediaenc=srtp-mand`, linphone with `media_encryption=srtp` and
+//!   `media_encryption_mandatory=1`; keys over UDP and TCP have to be allowed (`srtp-over-insecure`).
 //! - **kamailio** takes `lr` and `r2=on` Record-Route entries of its own back in Route, as we must send them: in order.
 //!   A killed one leaves its children; it gets SIGTERM.
 //! - **rtpengine** runs in user space (`--table=-1`), with an empty configuration: Debian's own has every instance
@@ -39,6 +43,7 @@ mod builtin;
 mod kamailio;
 mod linphone;
 mod sdk;
+mod secured;
 mod sipp;
 mod sipsak;
 mod softphone;

@@ -3,12 +3,14 @@
 mod client;
 mod engine;
 mod lossy;
+mod one_call;
 mod rtp;
 mod webhook;
 
 pub use client::Client;
 pub use engine::Engine;
 pub use lossy::Lossy;
+pub use one_call::OneCall;
 pub use rtp::{Packet, RtpPort};
 pub use webhook::Webhook;
 

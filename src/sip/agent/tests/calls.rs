@@ -204,7 +204,7 @@ fn a_refusal_brings_status_and_reason() {
     let b = net.incoming[B][1].leg;
     net.command(B, b, LegCommand::Redirect { contacts: vec!["sip:x@y.example".into()] });
     net.ms(100);
-    assert!(matches!(net.of(A, a)[..], [LegEvent::Failed { status: 302, .. }]));
+    assert!(matches!(net.of(A, a)[..], [LegEvent::Redirected { .. }, LegEvent::Failed { status: 302, .. }]));
 }
 
 #[test]

@@ -1,0 +1,58 @@
+//! baresip and linphone with SRTP by SDES (RFC 4568): what they say and play goes encrypted both ways, and what
+//! `softphone` measures is the same as without. The keys go over UDP and TCP here, which has to be allowed.
+
+use super::baresip::Baresip;
+use super::linphone::Linphone;
+use super::sipp::tool::Transport;
+use super::softphone::{Caller, Heard, converse_narrow};
+use crate::support::Engine;
+
+/// Whoever offers no encryption gets no call.
+fn engine() -> Engine {
+    Engine::start(&["--codecs", "pcmu,pcma", "--srtp", "required", "--srtp-over-insecure", "true"])
+}
+
+fn uri_of(engine: &Engine, transport: Transport) -> String {
+    format!("sip:100@{}{}", engine.address(transport.listener()), transport.parameter())
+}
+
+fn baresip() -> Baresip {
+    Baresip::start_with("PCMU/8000/1", "module srtp.so\n", ";mediaenc=srtp-mand")
+}
+
+fn linphone() -> Linphone {
+    Linphone::start_with("media_encryption=srtp\nmedia_encryption_mandatory=1\n")
+}
+
+fn assert_secured(heard: &Heard) {
+    let mut agreed = heard.lines.iter().filter(|line| line.starts_with("media agreed: ")).peekable();
+    assert!(agreed.peek().is_some() && agreed.all(|line| line.contains(", SRTP ")), "{:#?}", heard.lines);
+}
+
+#[tokio::test]
+async fn baresip_calls() {
+    let engine = engine();
+    let caller = Caller::Softphone(uri_of(&engine, Transport::Tcp));
+    assert_secured(&converse_narrow(&engine, baresip(), caller).await);
+}
+
+#[tokio::test]
+async fn baresip_is_called() {
+    let (engine, phone) = (engine(), baresip());
+    let caller = Caller::Engine(phone.uri(Transport::Udp).await);
+    assert_secured(&converse_narrow(&engine, phone, caller).await);
+}
+
+#[tokio::test]
+async fn linphone_calls() {
+    let engine = engine();
+    let caller = Caller::Softphone(uri_of(&engine, Transport::Udp));
+    assert_secured(&converse_narrow(&engine, linphone(), caller).await);
+}
+
+#[tokio::test]
+async fn linphone_is_called() {
+    let (engine, phone) = (engine(), linphone());
+    let caller = Caller::Engine(phone.uri(Transport::Tcp).await);
+    assert_secured(&converse_narrow(&engine, phone, caller).await);
+}
