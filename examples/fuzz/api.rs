@@ -241,6 +241,21 @@ impl Administration for Agreeable {
     fn dead_events(&self, _: Page) -> Pending<'_, Listing<DeadEvent>, AdminError> {
         ready(Ok(Listing { items: Vec::new(), more: false }))
     }
+    fn bans(&self) -> Pending<'_, Vec<Ban>, AdminError> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn ban(&self, new: NewBan) -> Pending<'_, Ban, AdminError> {
+        let reason = new.reason.unwrap_or_default();
+        let (since, until) = (String::new(), String::new());
+        let ban = Ban { source: new.source, reason, automatic: false, since, until, count: 1, dropped: 0 };
+        Box::pin(async { Ok(ban) })
+    }
+
+    fn lift_ban<'a>(&'a self, _source: &'a str) -> Pending<'a, (), AdminError> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn metrics(&self) -> String {
         String::new()
     }

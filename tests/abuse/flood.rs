@@ -76,15 +76,16 @@ async fn others_are_served(engine: &Engine, flood: &mut Flood, batches: usize) {
 
 #[tokio::test]
 async fn a_flood_of_invites_is_banned_and_the_others_are_answered() {
-    let engine = Engine::start(&["--log", "error"]);
+    // A call that is refused by a rule costs a call: on a slow machine the default limit would hardly be crossed.
+    let engine = Engine::start(&["--guard-requests", "250", "--log", "error"]);
     menu_for_all(&engine).await;
     let nobody = json!({"name": "nobody", "priority": 1, "enabled": true, "match": {"to": {"prefix": "sip:nobody@"}},
         "action": {"reject": {"reason": "forbidden"}}});
     engine.rule(nobody).await;
     let friend = Bystander::call(&engine, Transport::Udp).await;
     let mut flood = Flood::new(&engine, "nobody").await;
-    others_are_served(&engine, &mut flood, 200).await;
-    assert!(flood.sent >= 10_000);
+    others_are_served(&engine, &mut flood, 100).await;
+    assert!(flood.sent >= 5_000);
     // However slow this machine is: each INVITE was refused, dropped at its limit, or dropped at the socket.
     let half_open = engine.metric("strowger_sip_state{kind=\"half_open\"}").await;
     assert!(half_open <= 1_000.0, "{half_open}");
@@ -155,7 +156,7 @@ async fn a_source_that_must_not_be_banned_takes_no_more_than_its_share() {
     bounds::subscribe(&engine, "idle", &webhook).await;
     let friend = Bystander::call(&engine, Transport::Udp).await;
     let mut flood = Flood::new(&engine, "idle").await;
-    others_are_served(&engine, &mut flood, 100).await;
+    others_are_served(&engine, &mut flood, 40).await;
     assert_eq!(bans(&engine).await, Vec::<Value>::new());
     let half_open = engine.metric("strowger_sip_state{kind=\"half_open\"}").await;
     assert!(half_open <= 51.0, "{half_open}");
