@@ -5,7 +5,8 @@
 //! press of several reports of it (`dtmf::arbiter`, in call control).
 //!
 //! # What a stream promises
-//! - Once connected, and while the direction lets us send, exactly one RTP packet leaves in each 20 ms frame:
+//! - Once connected, and while the direction lets us send, exactly one RTP packet leaves in each 20 ms frame (packets
+//!   of another length where the peer asked for it, `stream::packetize`):
 //!   tones where tones are being sent, else the prompt, else silence; where the peer asked for discontinuous
 //!   transmission (Opus' `usedtx`), lasting silence is one packet in 400 ms. In Opus, too: silence is a packet of 8 bytes
 //!   (3.2 kbit/s) instead of a pause (DTX), so that NAT bindings stay, the peer's timeouts do not run, and loss can be

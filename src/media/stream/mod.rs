@@ -9,6 +9,7 @@
 //! nothing; only notes for the timeline and rare changes do. One stream takes about 30 kB.
 
 mod diagnosis;
+mod packetize;
 mod quality;
 mod receive;
 mod report;
@@ -183,6 +184,7 @@ pub struct Stream {
     timestamp: u32,
     /// The next audio packet follows a pause.
     paused: bool,
+    gathered: packetize::Gathered,
     /// Frames of silence since there was something to say.
     silent_frames: u32,
     player: Option<Player>,
@@ -227,6 +229,7 @@ impl Stream {
             sequence: random.u32() as u16,
             timestamp: random.u32(),
             paused: true,
+            gathered: packetize::Gathered::default(),
             silent_frames: 0,
             player: None,
             waiting_tones: VecDeque::new(),

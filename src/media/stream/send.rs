@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
+use super::packetize::Plan;
 use super::{NoteKind, PacketSink, Stream};
 use crate::dtmf::{EventSender, ToneGenerator};
 use crate::media::codec::live::LiveEncoder;
 use crate::media::codec::{MAX_FRAME_BYTES, silence};
 use crate::media::{FRAME, FRAME_SAMPLES, MediaEvent};
-use crate::rtp::packet::{HEADER_LENGTH, Header, write_header};
+use crate::rtp::packet::HEADER_LENGTH;
 use crate::rtp::srtp::MAX_OVERHEAD;
 use crate::session::{Codec, NegotiatedMedia};
 use crate::time::Time;
@@ -80,7 +81,7 @@ impl Stream {
 
     fn speak(&mut self, media: &NegotiatedMedia, destination: Option<SocketAddr>, sink: &mut impl PacketSink) {
         let mut packet = [0; HEADER_LENGTH + MAX_FRAME_BYTES + MAX_OVERHEAD];
-        let Some((head, payload)) = packet.split_first_chunk_mut::<HEADER_LENGTH>() else { return };
+        let Some((_, payload)) = packet.split_first_chunk_mut::<HEADER_LENGTH>() else { return };
         let Some(payload) = payload.first_chunk_mut::<MAX_FRAME_BYTES>() else { return };
         if destination.is_none() {
             self.fail_tones("the stream does not send now");
@@ -103,29 +104,22 @@ impl Stream {
             media.send_dtx && self.silent_frames > DTX_AFTER && !self.silent_frames.is_multiple_of(DTX_EVERY);
         let Some(destination) = destination.filter(|_| !left_out) else {
             self.paused = true;
+            self.drop_gathered();
             return;
         };
-        let header = Header {
+        let frame = payload.get(..outgoing.length).unwrap_or_default();
+        if outgoing.event_marker.is_none() && self.gather(media, frame, destination, sink) {
+            return;
+        }
+        self.send_gathered(destination, sink);
+        let plan = Plan {
             marker: outgoing.event_marker.unwrap_or(self.paused),
             payload_type: outgoing.payload_type,
-            sequence: self.sequence,
             timestamp: outgoing.timestamp,
-            ssrc: self.ssrc,
         };
         // Audio after an event follows a pause in the audio.
         self.paused = outgoing.event_marker.is_some();
-        write_header(&header, head);
-        let mut length = HEADER_LENGTH + outgoing.length;
-        if let Some(secured) = &mut self.srtp {
-            // Only a key that is used up is refused, after 2^48 packets.
-            length = secured.outbound.protect_rtp(&mut packet, length).unwrap_or(0);
-        }
-        if let Some(bytes) = packet.get(..length).filter(|bytes| !bytes.is_empty()) {
-            sink.rtp(destination, bytes);
-        }
-        self.sequence = self.sequence.wrapping_add(1);
-        self.statistics.packets_sent += 1;
-        self.statistics.octets_sent += outgoing.length as u64;
+        self.send_packet(plan, &mut packet, outgoing.length, destination, sink);
     }
 
     /// Gives the length of the payload.
@@ -228,7 +222,7 @@ mod tests {
     use crate::media::stream::StreamConfig;
     use crate::media::{Clip, FRAME, PlayId};
     use crate::random::Random;
-    use crate::rtp::packet::Packet;
+    use crate::rtp::packet::{Header, Packet};
     use crate::session::{Direction, EventFormat, LegId};
 
     #[derive(Default)]

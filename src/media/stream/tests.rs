@@ -11,7 +11,9 @@ use crate::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
 use crate::rtp::rtcp::{Compound, MAX_WRITTEN, ReportBlock, RtcpPacket, SenderInfo, Written};
 use crate::session::{Codec, Direction, EventFormat};
 
+mod packets;
 mod quality;
+mod secure;
 mod silence;
 
 const PEER: &str = "192.0.2.10:4000";

@@ -162,4 +162,8 @@ fn direction_name(direction: Direction) -> &'static str {
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod oddities;
+#[cfg(test)]
+mod srtp_tests;
+#[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ fn ours(codecs: &[Codec]) -> LocalMedia {
     }
 }
 
-fn both() -> LocalMedia {
+pub(super) fn both() -> LocalMedia {
     ours(&[Codec::Pcmu, Codec::Pcma])
 }
 
@@ -23,7 +23,7 @@ fn answer(offer: &str, media: &LocalMedia) -> Result<(String, NegotiatedMedia), 
     Ok((String::from_utf8(body).unwrap(), negotiated))
 }
 
-const HEAD: &str = "v=0\r\no=alice 1 1 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n";
+pub(super) const HEAD: &str = "v=0\r\no=alice 1 1 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n";
 
 #[test]
 fn static_numbers_need_no_rtpmap_and_the_offers_order_wins() {
@@ -255,7 +255,7 @@ fn two_of_ours_understand_each_other() {
     assert_eq!(mine.send_telephone_event, theirs.receive_telephone_events.first().copied());
 }
 
-fn wide() -> LocalMedia {
+pub(super) fn wide() -> LocalMedia {
     ours(&[Codec::Opus, Codec::G722, Codec::Pcmu, Codec::Pcma])
 }
 
