@@ -212,7 +212,8 @@ impl Agent {
                 | AgentOutput::Trace { .. }
                 | AgentOutput::Ban(_)
                 | AgentOutput::Counter(_)
-                | AgentOutput::Answered { .. } => {}
+                | AgentOutput::Answered { .. }
+                | AgentOutput::Registrations { .. } => {}
             }
         }
     }

@@ -304,6 +304,7 @@ impl Signalling {
                     let _ = waiting.send(*outcome);
                 }
             }
+            AgentOutput::Registrations { .. } => {}
             AgentOutput::Gone(leg) => {
                 let call_leg = self.hunts.call_leg(leg);
                 if self.hunts.gone(leg, self.hub.clock.now()) {

@@ -247,7 +247,8 @@ impl Task {
             | AgentOutput::Gone(_)
             | AgentOutput::Ban(_)
             | AgentOutput::Counter(_)
-            | AgentOutput::Answered { .. } => {}
+            | AgentOutput::Answered { .. }
+            | AgentOutput::Registrations { .. } => {}
         }
     }
 

@@ -6,6 +6,7 @@
 //! - [`sdp`]: offer and answer (RFC 3264) over audio.
 //! - [`digest`]: asking for credentials and giving them (RFC 7616, 8760).
 //! - [`access`]: who is calling.
+//! - [`registrar`]: where users are reached.
 //! - [`transaction`]: the four transaction machines.
 //! - [`dialog`]: who is whom within a call.
 //! - [`guard`]: who asks too much is limited and banned.
@@ -25,6 +26,7 @@ pub mod leg;
 pub mod message;
 pub mod peer;
 pub mod redirection;
+pub mod registrar;
 pub mod sdp;
 pub mod transaction;
 pub mod transport;

@@ -501,7 +501,11 @@ impl World {
                 let text = format!("{flow:?} {first_line}{again}");
                 self.notes.push(TimelineEntry::new(self.now, Topic::Signalling, text).on(leg));
             }
-            AgentOutput::Gone(_) | AgentOutput::Ban(_) | AgentOutput::Counter(_) | AgentOutput::Answered { .. } => {}
+            AgentOutput::Gone(_)
+            | AgentOutput::Ban(_)
+            | AgentOutput::Counter(_)
+            | AgentOutput::Answered { .. }
+            | AgentOutput::Registrations { .. } => {}
         }
     }
 
@@ -524,7 +528,8 @@ impl World {
             | AgentOutput::Gone(_)
             | AgentOutput::Ban(_)
             | AgentOutput::Counter(_)
-            | AgentOutput::Answered { .. } => {}
+            | AgentOutput::Answered { .. }
+            | AgentOutput::Registrations { .. } => {}
         }
     }
 

@@ -337,7 +337,8 @@ impl Exchange {
                 | AgentOutput::Gone(_)
                 | AgentOutput::Ban(_)
                 | AgentOutput::Counter(_)
-                | AgentOutput::Answered { .. } => {}
+                | AgentOutput::Answered { .. }
+                | AgentOutput::Registrations { .. } => {}
             }
         }
     }

@@ -2,8 +2,12 @@
 //! request turns out to come from. Challenges are `digest`'s; where a phone is reached is `registrar`'s; what a caller
 //! may do is for the rules to say.
 
+mod entrance;
 mod policy;
+#[cfg(test)]
+mod tests;
 
+pub use entrance::{Admission, Entrance, Failure};
 pub use policy::{Authenticate, Forking, MAX_CONTACTS, Policy, TrunkAccess, TrunkDigest, UserAccess};
 
 use serde::{Deserialize, Serialize};

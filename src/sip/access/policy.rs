@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::sip::digest::Secret;
 use crate::sip::message::{Host, Uri};
+use crate::sip::registrar::RegistrarLimits;
 
 /// Contacts that one user may register, where nothing else is said.
 pub const MAX_CONTACTS: usize = 10;
@@ -18,6 +19,9 @@ pub struct Policy {
     pub realm: String,
     /// Hosts that are ours in a URI; a realm that is a host name is one of them.
     pub hosts: Vec<Host>,
+    /// The ports that SIP listens on: an address of ours with another port is somebody else on the same machine. None:
+    /// all ports are ours.
+    pub ports: Vec<u16>,
     /// Who must prove who it is.
     pub authenticate: Authenticate,
     /// Trunks, in the order in which they are compared.
@@ -26,6 +30,8 @@ pub struct Policy {
     pub users: HashMap<String, UserAccess>,
     /// A user's other addresses (numbers, extensions) → his name.
     pub aliases: HashMap<String, String>,
+    /// How much may be registered, and for how long.
+    pub registrar: RegistrarLimits,
 }
 
 impl Default for Policy {
@@ -34,10 +40,12 @@ impl Default for Policy {
         Policy {
             realm: "strowger".to_owned(),
             hosts: Vec::new(),
+            ports: Vec::new(),
             authenticate: Authenticate::Users,
             trunks: Vec::new(),
             users: HashMap::new(),
             aliases: HashMap::new(),
+            registrar: RegistrarLimits::default(),
         }
     }
 }
@@ -105,10 +113,15 @@ impl Policy {
         self.hosts.contains(host)
     }
 
+    /// Is that host with that port (none: none is written) ours?
+    pub fn is_here(&self, host: &Host, port: Option<u16>) -> bool {
+        self.is_ours(host) && port.is_none_or(|port| self.ports.is_empty() || self.ports.contains(&port))
+    }
+
     /// The user whose address this is: his name or an alias, at a host of ours; or his number as a `tel` URI.
     pub fn user_at(&self, uri: &Uri) -> Option<&UserAccess> {
         match uri {
-            Uri::Sip(sip) if self.is_ours(sip.host()) => self.user_called(&sip.user_without_params()?),
+            Uri::Sip(sip) if self.is_here(sip.host(), sip.port()) => self.user_called(&sip.user_without_params()?),
             Uri::Tel(tel) => self.user_called(tel.number()),
             _ => None,
         }

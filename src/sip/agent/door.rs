@@ -175,15 +175,19 @@ impl UserAgent {
         let refusal = match request.method {
             Method::Invite => match self.admit(&request, arrival) {
                 Ok((offer, merge)) => {
-                    let identity = self.identify(&request, arrival);
+                    let Some(identity) = self.identify(&request, via, arrival) else { return };
                     return self.invited(request, via, key, merge, offer, identity, arrival);
                 }
                 Err(refusal) => refusal,
             },
             Method::Options => match check_welcome(&request) {
-                Ok(()) => return self.answer_options(&request, via, arrival),
+                Ok(()) => match self.identify(&request, via, arrival) {
+                    Some(_) => return self.answer_options(&request, via, arrival),
+                    None => return,
+                },
                 Err(refusal) => refusal,
             },
+            Method::Register => return self.registering(&request, via, key, arrival),
             Method::Bye | Method::Info => Refusal::new(481),
             _ => Refusal::new(405),
         };
@@ -336,7 +340,7 @@ impl UserAgent {
     }
 
     /// A tag that the same request always gets, and that nobody else can foretell (§8.2.7).
-    fn stateless_tag(&self, headers: &Headers) -> String {
+    pub(super) fn stateless_tag(&self, headers: &Headers) -> String {
         let mut hasher = DefaultHasher::new();
         (self.secret, headers.get(&Name::CallId), headers.get(&Name::From), headers.get(&Name::CSeq)).hash(&mut hasher);
         format!("{:016x}", hasher.finish())

@@ -27,6 +27,7 @@ impl UserAgent {
     pub fn connection_lost(&mut self, peer: &Peer, now: Time) {
         if let Some(id) = peer.connection {
             self.identified.remove(&id);
+            self.registrar_lost(id);
         }
         self.transport_lost(peer, now);
     }

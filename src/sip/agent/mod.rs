@@ -7,9 +7,9 @@
 //!
 //! - `user_agent`: the tables and their clock.
 //! - `door`: what arrives is read, matched, admitted or turned away.
-//! - `identity`: who it comes from.
 //! - `guarded`: limits for each source, and bans.
 //! - `keying`: whose SDP may hold keys.
+//! - `identity`: who it comes from. `register`: REGISTER and its answers.
 //! - `incoming`, `outgoing`: the two sides of a leg.
 //! - `redirected`: a 3xx to our INVITE.
 //! - `request`: requests outside of any dialog.
@@ -30,6 +30,7 @@ mod keying;
 mod outgoing;
 mod output;
 mod redirected;
+mod register;
 mod request;
 #[cfg(test)]
 mod tests;

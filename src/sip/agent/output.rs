@@ -7,6 +7,7 @@ use crate::session::LegId;
 use crate::sip::guard::Change;
 use crate::sip::leg::{Invitation, LegEvent};
 use crate::sip::peer::Peer;
+use crate::sip::registrar::Binding;
 
 /// One thing to carry out or to be told of, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,13 @@ pub enum AgentOutput {
         id: RequestId,
         /// What.
         outcome: Box<RequestOutcome>,
+    },
+    /// These are a user's registrations now; none: he has none any more.
+    Registrations {
+        /// His name.
+        user: String,
+        /// All of them.
+        bindings: Vec<Binding>,
     },
     /// All state of this leg is freed; its id will not be heard again.
     Gone(LegId),
@@ -96,6 +104,12 @@ pub enum Counter {
     Banned,
     /// A ban ended or was lifted.
     BanLifted,
+    /// Credentials were asked for.
+    Challenged,
+    /// Credentials came and were wrong.
+    AuthenticationFailed,
+    /// A REGISTER changed a binding.
+    Registered,
 }
 
 impl Counter {
@@ -117,6 +131,9 @@ impl Counter {
             Counter::DroppedByGuard => "dropped_by_guard",
             Counter::Banned => "banned",
             Counter::BanLifted => "ban_lifted",
+            Counter::Challenged => "challenged",
+            Counter::AuthenticationFailed => "authentication_failed",
+            Counter::Registered => "registered",
         }
     }
 }

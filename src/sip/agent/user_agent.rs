@@ -8,17 +8,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::register::Answered;
 use super::request::Requests;
 use super::{AgentConfig, AgentOutput, ContactAddress, Counter};
 use crate::random::Random;
 use crate::session::LegId;
-use crate::sip::access::Policy;
+use crate::sip::access::{Entrance, Policy};
 use crate::sip::digest::Rounds;
 use crate::sip::guard::{Guard, GuardSettings, Source};
 use crate::sip::leg::LegEvent;
 use crate::sip::leg::state::{Incoming, Leg, State};
 use crate::sip::message::{Host, NameAddr, Request, Uri};
 use crate::sip::peer::{Peer, Transport};
+use crate::sip::registrar::Registrar;
 use crate::sip::transaction::{Client, ClientKey, InviteClient, InviteServer, MergeKey, Server, ServerKey, Tick};
 use crate::time::Time;
 
@@ -34,6 +36,10 @@ pub struct UserAgent {
     pub(super) guard: Guard,
     /// Who is known, and what was proved of connections.
     pub(super) policy: Arc<Policy>,
+    pub(super) entrance: Entrance,
+    /// Where users are reached.
+    pub(super) registrar: Registrar,
+    pub(super) answered: Answered,
     next_leg: u64,
     next_transaction: u64,
     /// Bound: `limits.legs`.
@@ -163,12 +169,15 @@ impl UserAgent {
             .collect();
         UserAgent {
             secret: random.u64(),
+            entrance: Entrance::new(&mut random),
             config,
             contacts,
             random,
             draining: false,
             guard: Guard::new(GuardSettings::off()),
             policy: Arc::default(),
+            registrar: Registrar::default(),
+            answered: Answered::default(),
             next_leg: 1,
             next_transaction: 1,
             legs: HashMap::new(),
@@ -210,7 +219,8 @@ impl UserAgent {
 
     /// When [`UserAgent::timeout`] wants to be called. It may turn out that nothing was due.
     pub fn deadline(&self) -> Option<Time> {
-        self.wakeups.peek().map(|Reverse((at, ..))| *at).into_iter().chain(self.guard.deadline()).min()
+        let wakeup = self.wakeups.peek().map(|Reverse((at, ..))| *at);
+        wakeup.into_iter().chain(self.guard.deadline()).chain(self.registrar.deadline()).min()
     }
 
     /// How much is alive.
@@ -235,6 +245,7 @@ impl UserAgent {
     pub fn timeout(&mut self, now: Time) {
         self.guard.timeout(now);
         self.tell_bans();
+        self.registrar_timeout(now);
         while let Some(Reverse((at, _, wake))) = self.wakeups.peek().copied() {
             if at > now {
                 break;

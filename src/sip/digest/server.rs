@@ -59,6 +59,8 @@ pub enum Verdict {
         username: String,
         /// Whether there is such a user; for us, never for the sender.
         known: bool,
+        /// Whether their nonce was sent to that very address, be it old or used by now.
+        proven: bool,
     },
     /// They cannot be read: 400.
     Malformed(&'static str),
@@ -231,7 +233,8 @@ impl Challenger {
         });
         let right = same(expected.as_bytes(), credentials.response.to_ascii_lowercase().as_bytes());
         if !right || found.is_none() {
-            return Verdict::Wrong { username: credentials.username.to_owned(), known: found.is_some() };
+            let proven = self.made(nonce, asked).is_some();
+            return Verdict::Wrong { username: credentials.username.to_owned(), known: found.is_some(), proven };
         }
         if !is_meant(credentials.uri) {
             return Verdict::Malformed("its uri is not the Request-URI");
@@ -241,18 +244,22 @@ impl Challenger {
         if self.spend(nonce, count, asked) { Verdict::Proved(credentials.username.to_owned()) } else { Verdict::Stale }
     }
 
-    /// Is the nonce ours, for this source and still good, and its count new?
-    fn spend(&mut self, nonce: &str, count: u32, asked: &Asked<'_>) -> bool {
+    /// When and with which salt the nonce was made; none: it is not ours, or not for this source.
+    fn made(&self, nonce: &str, asked: &Asked<'_>) -> Option<(u64, u64)> {
         let number = |from: usize, digits: usize| {
             let text = nonce.get(from..from + digits)?;
             // `from_str_radix` would take a sign.
             let plain = text.bytes().all(|b| b.is_ascii_hexdigit());
             plain.then(|| u64::from_str_radix(text, 16).ok()).flatten()
         };
-        let (Some(made), Some(salt)) = (number(0, TIME_DIGITS), number(TIME_DIGITS, SALT_DIGITS)) else { return false };
-        if !same(self.nonce(asked.realm, asked.source, made, salt).as_bytes(), nonce.as_bytes()) {
-            return false;
-        }
+        let (made, salt) = (number(0, TIME_DIGITS)?, number(TIME_DIGITS, SALT_DIGITS)?);
+        let ours = self.nonce(asked.realm, asked.source, made, salt);
+        same(ours.as_bytes(), nonce.as_bytes()).then_some((made, salt))
+    }
+
+    /// Is the nonce ours, for this source and still good, and its count new?
+    fn spend(&mut self, nonce: &str, count: u32, asked: &Asked<'_>) -> bool {
+        let Some((made, salt)) = self.made(nonce, asked) else { return false };
         let made_at = Time::from_micros(made);
         if made <= self.floor || asked.now < made_at || asked.now.since(made_at) > NONCE_LIFE {
             return false;

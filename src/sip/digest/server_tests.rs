@@ -143,7 +143,7 @@ fn a_wrong_password_and_nobody_are_answered_alike() {
         let mut phone = Phone::new(user, "guess");
         phone.hear(&challenger.challenges(REALM, source(), false, start()), "");
         let verdict = check(&mut challenger, &phone.credentials(), &asked(start()));
-        assert_eq!(verdict, Verdict::Wrong { username: user.into(), known });
+        assert_eq!(verdict, Verdict::Wrong { username: user.into(), known, proven: true });
     }
     assert!(challenger.is_unused(), "guesses leave nothing behind");
 }

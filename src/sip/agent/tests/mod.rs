@@ -5,6 +5,7 @@ mod calls;
 mod client;
 mod offer_answer;
 mod overload;
+mod register;
 mod server;
 mod simulation;
 mod torture;
@@ -168,7 +169,8 @@ impl Net {
                     AgentOutput::Trace { .. }
                     | AgentOutput::Ban(_)
                     | AgentOutput::Counter(_)
-                    | AgentOutput::Answered { .. } => {}
+                    | AgentOutput::Answered { .. }
+                    | AgentOutput::Registrations { .. } => {}
                 }
             }
         }
@@ -301,6 +303,7 @@ pub(super) struct Done {
     pub counters: Vec<Counter>,
     pub bans: Vec<crate::sip::guard::Change>,
     pub traces: Vec<String>,
+    pub registrations: Vec<(String, Vec<crate::sip::registrar::Binding>)>,
     pub answered: Vec<(RequestId, RequestOutcome)>,
 }
 
@@ -383,6 +386,7 @@ impl Bench {
                 AgentOutput::Counter(counter) => done.counters.push(counter),
                 AgentOutput::Answered { id, outcome } => done.answered.push((id, *outcome)),
                 AgentOutput::Ban(change) => done.bans.push(change),
+                AgentOutput::Registrations { user, bindings } => done.registrations.push((user, bindings)),
                 AgentOutput::Trace { bytes, .. } => done.traces.push(String::from_utf8_lossy(&bytes).into_owned()),
             }
         }
