@@ -72,6 +72,36 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "host names and IP addresses, separated by commas",
         help: "The names that the server certificate is valid for",
     },
+    Setting {
+        name: "realm",
+        default: "strowger",
+        allowed: "1 to 128 printable characters without quotes and backslashes",
+        help: "The digest realm that users' passwords are for; when it changes, they have to be set anew",
+    },
+    Setting {
+        name: "sip-domains",
+        default: "",
+        allowed: "host names, separated by commas",
+        help: "Domains that are ours in SIP addresses, besides the addresses that SIP listens on",
+    },
+    Setting {
+        name: "authenticate",
+        default: "users",
+        allowed: "users or all",
+        help: "Whose calls are challenged: those that claim to come from our users, or all but trunks'",
+    },
+    Setting {
+        name: "registration-least-seconds",
+        default: "60",
+        allowed: "1 to 3600",
+        help: "A phone that wants to be registered for less is told 423",
+    },
+    Setting {
+        name: "registration-most-seconds",
+        default: "3600",
+        allowed: "60 to 86400, not below the least",
+        help: "A phone that wants to be registered for longer, or says nothing, gets this",
+    },
     Setting { name: "max-calls", default: "4000", allowed: "1 to 100000", help: "More calls than these get 503" },
     Setting {
         name: "answer-timeout-seconds",
@@ -300,6 +330,16 @@ pub struct Config {
     pub drain: Duration,
     /// Subject alternative names of the server certificate.
     pub tls_names: Vec<String>,
+    /// The digest realm.
+    pub realm: String,
+    /// Domains of ours.
+    pub sip_domains: Vec<String>,
+    /// Everybody but trunks must authenticate.
+    pub authenticate_all: bool,
+    /// The shortest registration, in seconds.
+    pub registration_least: u32,
+    /// The longest, in seconds.
+    pub registration_most: u32,
     /// Live calls at the most.
     pub max_calls: usize,
     /// How long a caller rings.
@@ -450,6 +490,7 @@ impl Config {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n as usize,
         };
+        let registration_least = values.parse("registration-least-seconds", number(1, 3600))? as u32;
         Ok(Config {
             http: values.parse("http", address(bind))?,
             https: values.parse("https", address(bind))?,
@@ -459,6 +500,13 @@ impl Config {
             data_dir: values.parse("data-dir", folder)?,
             drain: seconds("drain-seconds", 0, 3600)?,
             tls_names: values.parse("tls-names", names)?,
+            realm: values.parse("realm", realm)?,
+            sip_domains: values.parse("sip-domains", domains)?,
+            authenticate_all: values.parse("authenticate", all_or_users)?,
+            registration_least,
+            registration_most: values
+                .parse("registration-most-seconds", number(60.max(registration_least.into()), 86_400))?
+                as u32,
             max_calls: values.parse("max-calls", number(1, 100_000))? as usize,
             answer_timeout: seconds("answer-timeout-seconds", 1, 600)?,
             ring_timeout: seconds("ring-timeout-seconds", 1, 600)?,
@@ -510,6 +558,32 @@ fn number(low: u64, high: u64) -> impl Fn(&str) -> Result<u64, String> {
         Ok(n) if (low..=high).contains(&n) => Ok(n),
         Ok(n) => Err(format!("{n} is outside {low} to {high}")),
         Err(_) => Err("this is not a whole number".to_owned()),
+    }
+}
+
+fn realm(text: &str) -> Result<String, String> {
+    let plain = |c: char| !c.is_control() && c != '"' && c != '\\';
+    match (1..=128).contains(&text.len()) && text.chars().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err("this cannot be a realm".to_owned()),
+    }
+}
+
+fn domains(text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> =
+        text.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect();
+    let fits = |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b));
+    match names.iter().find(|name| !fits(name)) {
+        None => Ok(names),
+        Some(wrong) => Err(format!("{wrong:?} is not a host name")),
+    }
+}
+
+fn all_or_users(text: &str) -> Result<bool, String> {
+    match text {
+        "all" => Ok(true),
+        "users" => Ok(false),
+        _ => Err("this is neither users nor all".to_owned()),
     }
 }
 

@@ -213,6 +213,10 @@ pub trait Administration: Send + Sync + 'static {
     ) -> Pending<'a, Stored, AdminError>;
     /// Remove a document.
     fn delete<'a>(&'a self, of: Collection, name: &'a str) -> Pending<'a, (), AdminError>;
+    /// A user's registered devices.
+    fn registrations<'a>(&'a self, user: &'a str) -> Pending<'a, Vec<Registration>, AdminError>;
+    /// Remove the one with this id, or all.
+    fn remove_registrations<'a>(&'a self, user: &'a str, id: Option<String>) -> Pending<'a, (), AdminError>;
     /// Every rule with its first failing condition for a would-be call, and the one that wins.
     fn explain(&self, would_be_call: Value) -> Pending<'_, Value, AdminError>;
     /// Where a number would go: see `POST /v1/routes:explain`.
@@ -264,16 +268,19 @@ pub enum Collection {
     Trunks,
     /// Which trunks a number goes by.
     Routes,
+    /// Who registers with us.
+    Users,
 }
 
 impl Collection {
-    /// The path segment: `rules`, `subscriptions`, `trunks`.
+    /// The path segment: `rules`, `subscriptions`, `trunks`, `users`.
     pub fn as_str(self) -> &'static str {
         match self {
             Collection::Rules => "rules",
             Collection::Subscriptions => "subscriptions",
             Collection::Trunks => "trunks",
             Collection::Routes => "routes",
+            Collection::Users => "users",
         }
     }
 }
@@ -394,6 +401,39 @@ pub struct PromptStored {
     pub prompt: Prompt,
     /// Whether it is new.
     pub created: bool,
+}
+
+/// A device of a user's that has registered. Times are RFC 3339 in UTC.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Registration {
+    /// Names it under its user; the same over refreshes.
+    pub id: String,
+    /// The address that it registered.
+    #[schema(example = "sip:alice@192.168.1.20:5060")]
+    pub contact: String,
+    /// How much it is wanted, 0 to 1.
+    pub q: f64,
+    /// When it ends unless it is refreshed.
+    pub expires_at: String,
+    /// When it was made or last refreshed.
+    pub refreshed_at: String,
+    /// `udp`, `tcp`, `tls`, `ws` or `wss`.
+    pub transport: String,
+    /// The address and port that it really came from, where it is reached.
+    pub source: String,
+    /// Proxies on the way to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
+    /// Which device it is, by its own name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// Which of the device's flows (RFC 5626).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reg_id: Option<u32>,
+    /// What it calls itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
 }
 
 /// A call as operators see it, running or over. Times are RFC 3339 in UTC.

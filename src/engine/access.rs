@@ -1,11 +1,17 @@
 //! Who is known at SIP's door: the snapshot of trunks and users that the user agent goes by, built anew whenever one of
 //! them changes. What it means is `sip::access`'s.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Hub;
 use super::signalling::Signal;
-use crate::sip::access::{Policy, TrunkAccess, TrunkDigest};
+use crate::config::Config;
+use crate::sip::access::{Authenticate, Policy, TrunkAccess, TrunkDigest};
+use crate::sip::agent::UserAgent;
+use crate::sip::message::Host;
+use crate::sip::registrar::{Binding, RegistrarLimits};
+use crate::store::StoreError;
 
 /// The snapshot as things stand.
 pub fn policy(hub: &Hub) -> Arc<Policy> {
@@ -18,7 +24,55 @@ pub fn policy(hub: &Hub) -> Arc<Policy> {
             Some(TrunkDigest { username: inbound.username.clone(), secret: inbound.secret.clone()? })
         }),
     });
-    Arc::new(Policy { trunks: trunks.collect(), ..Policy::default() })
+    let config = &hub.config;
+    let (users, aliases) = super::users::access(&hub.users.load(), &config.realm);
+    Arc::new(Policy {
+        realm: config.realm.clone(),
+        hosts: hub.here.0.clone(),
+        ports: hub.here.1.clone(),
+        authenticate: if config.authenticate_all { Authenticate::All } else { Authenticate::Users },
+        trunks: trunks.collect(),
+        users,
+        aliases,
+        registrar: RegistrarLimits {
+            least: config.registration_least,
+            most: config.registration_most,
+            default: config.registration_most,
+            ..RegistrarLimits::default()
+        },
+    })
+}
+
+/// Hosts and ports that are ours in a SIP address: the domains that are set, the realm where it is one, the addresses
+/// that we listen on or are reached at.
+pub fn here(config: &Config, addresses: &[SocketAddr], advertised: IpAddr) -> (Vec<Host>, Vec<u16>) {
+    let domain = config.realm.contains('.').then_some(&config.realm);
+    let names = config.sip_domains.iter().chain(domain).filter_map(|name| name.parse().ok());
+    let listening = addresses.iter().map(|address| address.ip()).filter(|ip| !ip.is_unspecified());
+    let mut hosts: Vec<Host> = names.chain(listening.chain([advertised]).map(Host::from)).collect();
+    let mut known = Vec::new();
+    hosts.retain(|host| {
+        !known.contains(host) && {
+            known.push(host.clone());
+            true
+        }
+    });
+    let mut ports: Vec<u16> = addresses.iter().map(|address| address.port()).chain([5060, 5061]).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    (hosts, ports)
+}
+
+/// Puts back what phones had registered when the engine last stopped.
+pub async fn restore(hub: &Hub, agent: &mut UserAgent) -> Result<(), StoreError> {
+    let now = hub.clock.now();
+    for (user, document) in hub.store.registrations().await? {
+        match serde_json::from_str::<Vec<Binding>>(&document) {
+            Ok(bindings) => agent.restore_registrations(&user, bindings, now),
+            Err(error) => tracing::warn!(user, %error, "registrations in the database cannot be read"),
+        }
+    }
+    Ok(())
 }
 
 impl Hub {

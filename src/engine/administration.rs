@@ -10,7 +10,7 @@ use super::running_call::CallMessage;
 use super::{Engine, archive};
 use crate::api::service::{
     AdminError, Administration, Ban, CallRecord, Collection, DeadEvent, Existing, FieldProblem, Listing, NewBan, Page,
-    Pending, Prompt, PromptAudio, PromptStored, Stored, Timeline,
+    Pending, Prompt, PromptAudio, PromptStored, Registration, Stored, Timeline,
 };
 use crate::prompt::{self, Name, Origin, PromptError};
 use crate::rules::{Action, ExplainRequest, Rule, RuleErrors};
@@ -34,6 +34,7 @@ impl Administration for Engine {
                     trunks.into_iter().map(|trunk| super::routes::shown_trunk(&self.hub, trunk)).collect()
                 }
                 Collection::Routes => self.hub.store.routes().await?.iter().map(to_json).collect(),
+                Collection::Users => self.hub.store.users().await?.iter().map(super::users::shown).collect(),
             };
             Ok(page_of(all, page))
         })
@@ -48,6 +49,7 @@ impl Administration for Engine {
                     self.hub.store.trunk(name).await?.map(|trunk| super::routes::shown_trunk(&self.hub, trunk))
                 }
                 Collection::Routes => self.hub.store.route(name).await?.map(|route| to_json(&route)),
+                Collection::Users => self.hub.store.user(name).await?.as_ref().map(super::users::shown),
             };
             found.ok_or_else(|| missing(of, name))
         })
@@ -67,6 +69,7 @@ impl Administration for Engine {
                 Collection::Subscriptions => super::subscriptions::put(&self.hub, name, &document, existing).await,
                 Collection::Trunks => super::routes::put_trunk(&self.hub, name, document, existing).await,
                 Collection::Routes => super::routes::put_route(&self.hub, name, document, existing).await,
+                Collection::Users => self.put_user(name, document, existing).await,
             }
         })
     }
@@ -87,9 +90,22 @@ impl Administration for Engine {
                 }
                 Collection::Trunks => super::routes::delete_trunk(&self.hub, name).await?,
                 Collection::Routes => super::routes::delete_route(&self.hub, name).await?,
+                Collection::Users => {
+                    let there = self.hub.store.delete_user(name).await?;
+                    self.hub.reload_users().await?;
+                    there
+                }
             };
             if there { Ok(()) } else { Err(missing(of, name)) }
         })
+    }
+
+    fn registrations<'a>(&'a self, user: &'a str) -> Pending<'a, Vec<Registration>, AdminError> {
+        Box::pin(async move { self.registrations_of(user).await })
+    }
+
+    fn remove_registrations<'a>(&'a self, user: &'a str, id: Option<String>) -> Pending<'a, (), AdminError> {
+        Box::pin(async move { self.forget_registrations(user, id).await })
     }
 
     fn explain(&self, would_be_call: Value) -> Pending<'_, Value, AdminError> {

@@ -10,8 +10,8 @@
 //! | `running_call` | the task that owns one call |
 //! | `deliveries`, `subscriptions` | events on their way to applications |
 //! | `calls`, `administration` | what the API may ask |
-//! | `access` | who is known at SIP's door |
 //! | `bans` | sources that are not heard, and the settings of the limits |
+//! | `access`, `users` | who is known at SIP's door |
 //! | `archive`, `timeline` | what remains of a call |
 //! | `captures`, `pcap` | a call's packets, kept where asked for, and the file that shows them |
 //! | `overload` | media threads that run late: new calls are refused meanwhile |
@@ -45,6 +45,7 @@ mod timeline;
 mod trunk_calls;
 mod trunk_watch;
 mod trunks;
+mod users;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -71,7 +72,7 @@ use crate::random::Random;
 use crate::rules::Table;
 use crate::sip::transport::locate::Locator;
 use crate::sip::transport::{Counted, Counts as SipCounts};
-use crate::store::{CallRecord, Store, StoreError, Subscription, Writer};
+use crate::store::{CallRecord, Store, StoreError, Subscription, User, Writer};
 use crate::time::Time;
 use metrics::{Metrics, count, set};
 use registry::Registry;
@@ -117,6 +118,9 @@ pub struct Hub {
     trunks: ArcSwap<Trunks>,
     /// The tasks that keep an eye on trunks.
     watches: Watches,
+    users: ArcSwap<HashMap<String, User>>,
+    /// Hosts and ports that are ours in a SIP address.
+    here: (Vec<crate::sip::message::Host>, Vec<u16>),
     /// Held while rules, subscriptions or trunks change, so that check and change are one step.
     changes: tokio::sync::Mutex<()>,
     draining: AtomicBool,

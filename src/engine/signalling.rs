@@ -18,6 +18,7 @@ use crate::sip::access::Policy;
 use crate::sip::agent::{AgentOutput, Flow, OutgoingRequest, RequestId, RequestOutcome, UserAgent};
 use crate::sip::hunt::{Attempt, Round};
 use crate::sip::leg::{Invitation, LegCommand};
+use crate::sip::registrar::Binding;
 use crate::sip::transport::{Inbound, Transports};
 
 /// Signals that may wait for the task. When full, a signal is dropped and counted; the calls' own timers free them.
@@ -43,6 +44,10 @@ pub enum Signal {
     Media(MediaEvent),
     /// The call that had the leg is gone: nobody listens to it any more.
     Released(LegId),
+    /// What this user has registered.
+    Registrations(String, oneshot::Sender<Vec<Binding>>),
+    /// Remove the registrations of this user with this id, or all; whether there were any.
+    Unregister(String, Option<String>, oneshot::Sender<bool>),
     /// Who is known from now on.
     Policy(Arc<Policy>),
     /// A wish about bans.
@@ -211,6 +216,11 @@ impl Signalling {
             Signal::Released(leg) => self.let_go(leg, |owner| owner.in_media = false),
             Signal::Policy(policy) => self.agent.set_policy(policy),
             Signal::Bans(wish) => super::bans::grant(wish, &mut self.agent, self.transports.gate(), now),
+            // Who no longer waits needs no answer.
+            Signal::Registrations(user, reply) => drop(reply.send(self.agent.registrations(&user).to_vec())),
+            Signal::Unregister(user, id, reply) => {
+                let _ = reply.send(self.agent.remove_registrations(&user, id.as_deref()));
+            }
             Signal::Drain => self.agent.set_draining(true),
         }
     }
@@ -304,7 +314,6 @@ impl Signalling {
                     let _ = waiting.send(*outcome);
                 }
             }
-            AgentOutput::Registrations { .. } => {}
             AgentOutput::Gone(leg) => {
                 let call_leg = self.hunts.call_leg(leg);
                 if self.hunts.gone(leg, self.hub.clock.now()) {
@@ -313,6 +322,7 @@ impl Signalling {
                 self.let_go(leg, |owner| owner.in_stack = false);
             }
             AgentOutput::Ban(change) => super::bans::enact(&change, self.transports.gate()),
+            AgentOutput::Registrations { user, bindings } => self.hub.keep_registrations(user, &bindings),
             AgentOutput::Counter(counter) => count(&self.hub.metrics.sip, counter.name()),
         }
     }

@@ -173,6 +173,12 @@ impl Engine {
             subscriptions: Default::default(),
             trunks: Default::default(),
             watches: Default::default(),
+            users: Default::default(),
+            here: super::access::here(
+                &config,
+                &[listeners.sip_udp, listeners.sip_tcp],
+                advertised(&config, &listeners),
+            ),
             changes: Default::default(),
             draining: AtomicBool::new(false),
             overloaded: AtomicBool::new(false),
@@ -184,6 +190,7 @@ impl Engine {
         hub.reload_rules().await?;
         hub.reload_subscriptions().await?;
         hub.reload_trunks().await?;
+        hub.reload_users().await?;
         let unfinished = archive::close_unfinished(&hub).await?;
         if unfinished > 0 {
             tracing::warn!(unfinished, "calls were running when the engine last stopped");
@@ -193,6 +200,7 @@ impl Engine {
         let mut agent = UserAgent::new(agent_config(&hub.config, &listeners), random.fork());
         agent.set_guard(super::bans::guard_settings(&hub.config));
         agent.set_policy(super::access::policy(&hub));
+        super::access::restore(&hub, &mut agent).await?;
         tokio::spawn(Signalling::new(Arc::clone(&hub), agent, transports).run(inbound, signal_inbox));
         let handle = Handle::new();
         let engine = Arc::new(Engine { hub, listeners, handle: handle.clone(), data_dir, secrets });

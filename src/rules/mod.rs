@@ -25,6 +25,7 @@ mod table;
 mod tests;
 mod window;
 
+pub use address::normalise;
 pub use compile::CompiledRule;
 pub use document::{Action, Collect, Match, Percent, PercentBy, RejectReason, Rule, StopTone, TextMatch, TimeWindow};
 pub use error::{RuleError, RuleErrors};

@@ -1,4 +1,4 @@
-//! What must outlive the process: rules, subscriptions, trunks, routes, calls with their timelines, the outbox of events, and
+//! What must outlive the process: rules, subscriptions, trunks, routes, users, calls with their timelines, the outbox of events, and
 //! the first answers to repeatable requests. One file an aggregate; SQL that SQLite and PostgreSQL both read.
 //!
 //! Two ways in. Operators' requests call the async methods of [`Store`] and wait for the answer. Calls never wait: what
@@ -16,6 +16,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod trunks;
+mod users;
 mod writer;
 
 pub use calls::{CallPage, CallRecord, MAX_TIMELINE_ENTRIES, TimelineEntry};
@@ -25,4 +26,5 @@ pub use open::Store;
 pub use repeatability::{Claim, RecordedResponse};
 pub use subscriptions::{Subscription, SubscriptionState};
 pub use trunks::Trunk;
+pub use users::User;
 pub use writer::{Clock, Done, QueueFull, WriteOp, Writer, WriterSettings};

@@ -14,6 +14,7 @@ use super::calls::{self, CallRecord, TimelineEntry};
 use super::error::StoreError;
 use super::events::{self, EventState, NewEvent};
 use super::open::Store;
+use super::users;
 use crate::time::Time;
 
 /// Operations in one transaction.
@@ -51,6 +52,13 @@ pub enum WriteOp {
         record: Box<CallRecord>,
         /// New entries; beyond [`super::MAX_TIMELINE_ENTRIES`] they are left out.
         entries: Vec<TimelineEntry>,
+    },
+    /// What a user has registered, in place of what he had; none: nothing any more.
+    Registrations {
+        /// His name.
+        name: String,
+        /// JSON.
+        document: Option<String>,
     },
     /// Nothing: tells that all before it is written.
     Barrier,
@@ -262,6 +270,9 @@ async fn commit(store: &Store, batch: &[WriteOp]) -> Result<(), sqlx::Error> {
                 events::attempted(&mut transaction, *seq, *state, *attempts, *at, error.as_deref()).await?;
             }
             WriteOp::Call { record, entries } => calls::save(&mut transaction, record, entries).await?,
+            WriteOp::Registrations { name, document } => {
+                users::save_registrations(&mut transaction, name, document.as_deref()).await?;
+            }
             WriteOp::Barrier => {}
         }
     }

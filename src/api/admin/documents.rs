@@ -1,11 +1,12 @@
-//! `/v1/rules`, `/v1/subscriptions`, `/v1/trunks`, `/v1/routes`: named JSON documents that are created, read, replaced, deleted and
+//! `/v1/rules`, `/v1/subscriptions`, `/v1/trunks`, `/v1/routes`, `/v1/users`: named JSON documents that are created,
+//! read, replaced, deleted and
 //! listed alike. POST of a name that is there is 409; PUT creates or replaces.
 
 use axum::http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::check_name;
-use super::schemas::{Route, Rule, Subscription, Trunk};
+use super::schemas::{Route, Rule, Subscription, Trunk, User};
 use crate::api::endpoint::{Answer, Endpoint, PAGED, Request, Shape, Work, schema};
 use crate::api::problem::Problem;
 use crate::api::service::{Collection, Existing, Listing};
@@ -87,6 +88,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     );
     rows!(all, Collection::Trunks, Trunk, "/v1/trunks", "/v1/trunks/{name}", "trunk");
     rows!(all, Collection::Routes, Route, "/v1/routes", "/v1/routes/{name}", "route");
+    rows!(all, Collection::Users, User, "/v1/users", "/v1/users/{name}", "user");
     all
 }
 
@@ -107,7 +109,7 @@ fn named(mut document: Value, name: &str) -> Result<Value, Problem> {
 
 /// What may be shown of a document: passwords never, whatever the store gives.
 fn shown(of: Collection, mut document: Value) -> Value {
-    if of == Collection::Trunks {
+    if matches!(of, Collection::Trunks | Collection::Users) {
         hide_passwords(&mut document);
     }
     document
@@ -116,7 +118,8 @@ fn shown(of: Collection, mut document: Value) -> Value {
 fn hide_passwords(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            members.retain(|name, _| !["password", "secret"].iter().any(|hidden| name.eq_ignore_ascii_case(hidden)));
+            let hidden = ["password", "secret", "ha1"];
+            members.retain(|name, _| !hidden.iter().any(|hidden| name.eq_ignore_ascii_case(hidden)));
             members.values_mut().for_each(hide_passwords);
         }
         Value::Array(items) => items.iter_mut().for_each(hide_passwords),

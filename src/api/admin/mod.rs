@@ -1,4 +1,4 @@
-//! `/v1`, for operators: rules, subscriptions, trunks, prompts, calls and dead events, with an access key as the
+//! `/v1`, for operators: rules, subscriptions, trunks, users, prompts, calls and dead events, with an access key as the
 //! bearer token. What the documents mean is their rooms' business; here they are named, listed, taken and shown.
 
 mod bans;
@@ -7,6 +7,7 @@ mod documents;
 mod explain;
 mod prompts;
 pub(super) mod schemas;
+mod users;
 mod validate;
 
 use super::endpoint::Endpoint;
@@ -21,6 +22,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     all.extend(prompts::endpoints());
     all.extend(calls::endpoints());
     all.extend(bans::endpoints());
+    all.extend(users::endpoints());
     all
 }
 

@@ -12,7 +12,7 @@ async fn a_document_lives_its_life() {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         client.bearer(method, path, body).await
     };
-    for kind in ["rules", "subscriptions", "trunks"] {
+    for kind in ["rules", "subscriptions", "trunks", "users"] {
         let (list, one) = (format!("/v1/{kind}"), format!("/v1/{kind}/a"));
         assert_eq!(call(Method::GET, &one, Value::Null).await.error(), (404, "NotFound".into(), None));
         assert_eq!(call(Method::POST, &list, json!({"name": "a", "priority": 1})).await.status, 201);

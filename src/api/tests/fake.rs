@@ -230,6 +230,19 @@ impl Administration for Fake {
         })
     }
 
+    fn registrations<'a>(&'a self, _user: &'a str) -> Pending<'a, Vec<Registration>, AdminError> {
+        Box::pin(async move { Ok(Vec::new()) })
+    }
+
+    fn remove_registrations<'a>(&'a self, user: &'a str, id: Option<String>) -> Pending<'a, (), AdminError> {
+        Box::pin(async move {
+            match id {
+                Some(id) if id != "one" => Err(AdminError::NotFound(format!("registration {id} of user {user}"))),
+                _ => Ok(()),
+            }
+        })
+    }
+
     fn explain(&self, would_be_call: Value) -> Pending<'_, Value, AdminError> {
         Box::pin(async move { Ok(json!({ "rule": null, "to": would_be_call["to"] })) })
     }

@@ -55,6 +55,11 @@ impl UserAgent {
         self.tell_registrations([user.to_owned()]);
     }
 
+    /// What a user has registered.
+    pub fn registrations(&self, user: &str) -> &[Binding] {
+        self.registrar.bindings(user)
+    }
+
     /// Removes the registrations of a user with this id, or all of his; whether there were any.
     pub fn remove_registrations(&mut self, user: &str, id: Option<&str>) -> bool {
         let removed = self.registrar.remove(user, id);

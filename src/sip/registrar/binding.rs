@@ -97,10 +97,11 @@ impl Binding {
 
     /// The name that an operator tells it from the user's other devices by: it stays over refreshes.
     pub fn id(&self) -> String {
-        match (&self.instance, self.reg_id) {
+        let name = match (&self.instance, self.reg_id) {
             (Some(instance), Some(reg_id)) => format!("{instance};{reg_id}"),
             _ => self.contact.to_string(),
-        }
+        };
+        uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
     }
 
     /// Where requests to it are sent, and on which connection: by the flow that it came on, unless a proxy stands there
