@@ -78,6 +78,8 @@ pub async fn restore(hub: &Hub, agent: &mut UserAgent) -> Result<(), StoreError>
 impl Hub {
     /// Tells the stack who is known now.
     pub fn tell_policy(&self) {
-        self.signal(Signal::Policy(policy(self)));
+        let policy = policy(self);
+        self.policy.store(Arc::clone(&policy));
+        self.signal(Signal::Policy(policy));
     }
 }

@@ -119,6 +119,8 @@ pub struct Hub {
     /// The tasks that keep an eye on trunks.
     watches: Watches,
     users: ArcSwap<HashMap<String, User>>,
+    /// Who is known, as the stack was told last.
+    policy: ArcSwap<crate::sip::access::Policy>,
     /// Hosts and ports that are ours in a SIP address.
     here: (Vec<crate::sip::message::Host>, Vec<u16>),
     /// Held while rules, subscriptions or trunks change, so that check and change are one step.

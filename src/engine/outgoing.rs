@@ -67,6 +67,9 @@ pub struct Redirection {
 /// Finds the way to a callee, or says why there is none.
 pub async fn route(hub: &Hub, target: &Party, asker: &Asker) -> Result<Route, CallError> {
     let bad = |problem: String| CallError::BadArgument { field: "targets".into(), problem };
+    if let Some(route) = to_user(hub, target).await {
+        return Ok(route);
+    }
     match target {
         Party::Sip(address) => {
             let uri = Uri::parse(address.as_bytes()).map_err(|error| {
@@ -108,10 +111,45 @@ pub async fn route(hub: &Hub, target: &Party, asker: &Asker) -> Result<Route, Ca
             };
             Ok(Route { target, leads: up, next_round: Verdict::Trouble, failover: failover.unwrap_or_default(), notes })
         }
-        Party::User(name) => Err(CallError::NotImplemented(format!(
-            "{name} cannot be called: users come with a later release; call sip:user@host or a phone number"
+        Party::User(name) => Err(bad(format!(
+            "there is no user {name}: add one under /v1/users, or call sip:user@host or a phone number"
         ))),
     }
+}
+
+/// The way to a user of ours, by name, address or number; none: it is nobody of ours. A user without registered devices
+/// has a way that leads to nobody.
+async fn to_user(hub: &Hub, target: &Party) -> Option<Route> {
+    let policy = hub.policy.load_full();
+    let address = match target {
+        Party::Sip(address) => Uri::parse(address.as_bytes()).ok(),
+        Party::Phone(_) | Party::User(_) => None,
+    };
+    let user = match (target, &address) {
+        (Party::Sip(_), address) => policy.user_at(address.as_ref()?)?,
+        (Party::Phone(number), _) => policy.user_called(number)?,
+        (Party::User(name), _) => policy.users.get(name.strip_prefix("8:acs:").unwrap_or(name))?,
+    };
+    let instance = address.as_ref().and_then(|uri| uri.param("gr"));
+    let rounds = if user.disabled { Vec::new() } else { hub.rounds_of(user, instance).await };
+    let name = &user.name;
+    let devices: usize = rounds.iter().map(|round| round.branches.len()).sum();
+    let how = if rounds.len() > 1 { ", the most wanted first" } else { "" };
+    let note = match devices {
+        0 if user.disabled => format!("user {name} is disabled"),
+        0 => format!("user {name} has no registered device"),
+        _ => format!("user {name} is rung on {devices} registered devices{how}"),
+    };
+    let first = rounds.first().and_then(|round| round.branches.first()).map(|branch| branch.target.clone());
+    let own = Uri::sip(Some(name), Host::from(hub.advertised), None).to_string();
+    let lead = |round| Lead { round, trunk: None, from_host: Host::from(hub.advertised) };
+    Some(Route {
+        target: first.unwrap_or(own),
+        leads: rounds.into_iter().map(lead).collect(),
+        next_round: Verdict::Any,
+        failover: Failover { redirects: Redirects::None, ..Failover::default() },
+        notes: vec![note],
+    })
 }
 
 /// A branch that takes this hop.
@@ -247,7 +285,7 @@ pub fn place(hub: &Hub, about: &About, place: Place) -> Vec<TimelineEntry> {
     let Some((destination, transport)) = first.map(|branch| (branch.destination, branch.transport)) else {
         let event = LegEvent::Failed { status: 480, phrase: "Nobody to call".into(), reason: None, local: true };
         hub.calls.tell(hub, &about.id, CallMessage::Leg(event));
-        return vec![note("there is nobody to call".into())];
+        return route.notes.into_iter().chain(["there is nobody to call".to_owned()]).map(note).collect();
     };
     let limits = HuntLimits {
         patience: Some(Duration::from_secs(u64::from(route.failover.silence_seconds))),

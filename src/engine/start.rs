@@ -174,6 +174,7 @@ impl Engine {
             trunks: Default::default(),
             watches: Default::default(),
             users: Default::default(),
+            policy: Default::default(),
             here: super::access::here(
                 &config,
                 &[listeners.sip_udp, listeners.sip_tcp],

@@ -30,6 +30,16 @@ impl Baresip {
 
     /// The same with further lines of configuration, and parameters of its account.
     pub fn start_with(codec: &str, lines: &str, parameters: &str) -> Baresip {
+        let account = format!("<sip:baresip@127.0.0.1>;regint=0;answermode=auto;audio_codecs={codec}{parameters}\n");
+        Baresip::start_as(codec, lines, &account)
+    }
+
+    /// The same with an account of its own.
+    pub fn start_with_account(codec: &str, account: &str) -> Baresip {
+        Baresip::start_as(codec, "", account)
+    }
+
+    fn start_as(codec: &str, lines: &str, account: &str) -> Baresip {
         let (program, modules) = program();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let at = |name: &str| folder.path().join(name);
@@ -52,7 +62,6 @@ impl Baresip {
             modules.display(),
         );
         std::fs::write(at("config"), config).expect("its configuration");
-        let account = format!("<sip:baresip@127.0.0.1>;regint=0;answermode=auto;audio_codecs={codec}{parameters}\n");
         std::fs::write(at("accounts"), account).expect("its account");
         let log = std::fs::File::create(at("log")).expect("its log");
         let mut command = Command::new(program);

@@ -42,6 +42,7 @@ mod baresip;
 mod builtin;
 mod kamailio;
 mod linphone;
+mod registrar;
 mod sdk;
 mod secured;
 mod sipp;

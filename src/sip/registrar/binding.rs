@@ -1,6 +1,7 @@
 //! One binding: an address of record's way to one device (RFC 3261 §10.2.1), and the rounds in which devices ring.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,9 @@ use crate::sip::hunt::{Branch, Round};
 use crate::sip::message::{NameAddr, Uri};
 use crate::sip::peer::Peer;
 use crate::time::Time;
+
+/// How long devices ring before those that are wanted less are tried.
+const ROUND: Duration = Duration::from_secs(20);
 
 /// How much a contact is wanted, in thousandths (RFC 3261 §20.10 `q`); where nothing is said, 1000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -150,7 +154,7 @@ pub fn rounds(user: &str, bindings: &[Binding], forking: Forking, now: Time) -> 
             _ => rounds.push((q, vec![branch])),
         }
     }
-    rounds.into_iter().map(|(_, branches)| Round { branches, rings_for: None }).collect()
+    rounds.into_iter().map(|(_, branches)| Round { branches, rings_for: Some(ROUND) }).collect()
 }
 
 /// The URI of a device that stays the same whatever its address (RFC 5627 §3.1.1).

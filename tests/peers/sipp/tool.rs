@@ -69,6 +69,13 @@ impl Sipp {
         Sipp::start(free_address(), scenario, transport, &flags)
     }
 
+    /// The same, from an address that [`free_address`] gave.
+    pub fn call_from(from: SocketAddr, to: SocketAddr, scenario: &str, transport: Transport, flags: &[&str]) -> Sipp {
+        let to = to.to_string();
+        let flags: Vec<&str> = [&to, "-s", SERVICE].iter().chain(flags).copied().collect();
+        Sipp::start(from, scenario, transport, &flags)
+    }
+
     /// Waits for calls by a scenario; returns once it listens.
     pub async fn listen(scenario: &str, transport: Transport, flags: &[&str]) -> Sipp {
         Sipp::listen_at(free_address(), scenario, transport, flags).await

@@ -1,0 +1,87 @@
+//! Telephones that register with the engine: SIPp and baresip by digest; two devices of one user ring, one of them wins.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use super::baresip::Baresip;
+use super::sipp::tool::{Sipp, Transport, free_address};
+use super::sipp::{ended, place};
+use crate::support::{Client, Engine};
+
+async fn alice(engine: &Engine) {
+    let user = json!({"name": "alice", "password": "wonder", "numbers": ["+15551230001"]});
+    let (status, shown) = engine.request("POST", "/v1/users", Some(user)).await;
+    assert_eq!(status, 201, "{shown}");
+    assert!(!shown.to_string().contains("wonder") && shown.get("ha1Md5").is_none(), "{shown}");
+}
+
+async fn registrations(engine: &Engine) -> Vec<Value> {
+    let (status, listed) = engine.request("GET", "/v1/users/alice/registrations", None).await;
+    assert_eq!(status, 200, "{listed}");
+    listed["value"].as_array().cloned().unwrap_or_default()
+}
+
+/// Registers a device that will be at this address.
+async fn register(engine: &Engine, address: SocketAddr) {
+    let to = engine.address(Transport::Udp.listener());
+    Sipp::call_from(address, to, "register", Transport::Udp, &[]).succeeds().await;
+}
+
+#[tokio::test]
+async fn sipp_registers_by_digest_and_is_shown_and_removed() {
+    let engine = Engine::start(&[]);
+    alice(&engine).await;
+    let address = free_address();
+    register(&engine, address).await;
+    let found = registrations(&engine).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["source"], address.to_string());
+    assert_eq!(found[0]["userAgent"], "SIPp");
+    let one = format!("/v1/users/alice/registrations/{}", found[0]["id"].as_str().expect("an id"));
+    assert_eq!(engine.request("DELETE", &one, None).await.0, 204);
+    assert_eq!(engine.request("DELETE", &one, None).await.0, 404);
+    assert!(registrations(&engine).await.is_empty());
+}
+
+#[tokio::test]
+async fn baresip_registers_by_digest() {
+    let engine = Engine::start(&[]);
+    alice(&engine).await;
+    let server = engine.address(Transport::Udp.listener());
+    let account = format!("<sip:alice@{server}>;regint=60;auth_pass=wonder\n");
+    let _phone = Baresip::start_with_account("PCMU/8000/1", &account);
+    engine.until("baresip's registration", async |engine| registrations(engine).await.pop()).await;
+}
+
+#[tokio::test]
+async fn two_devices_ring_and_one_wins() {
+    let engine = Engine::start(&[]);
+    alice(&engine).await;
+    let (answers, rings) = (free_address(), free_address());
+    register(&engine, answers).await;
+    register(&engine, rings).await;
+    assert_eq!(registrations(&engine).await.len(), 2);
+    let mut winner = Sipp::listen_at(answers, "-sn uas", Transport::Udp, &[]).await;
+    let loser = Sipp::listen_at(rings, "rings-in-vain", Transport::Udp, &[]).await;
+    let client = Client::new(&engine);
+    let target = json!({"kind": "phoneNumber", "phoneNumber": {"value": "+15551230001"}});
+    let (mut application, call) = place(&client, target).await;
+    winner.meanwhile(application.expect("CallConnected")).await;
+    loser.succeeds().await;
+    client.post(&format!("{call}:terminate"), Value::Null).await;
+    application.expect("CallDisconnected").await;
+    winner.succeeds().await;
+    let call = ended(&engine, 1).await.pop().expect("one call");
+    call.assert_order(&[("sip", "user alice is rung on 2 registered devices"), ("state", "connected")]);
+}
+
+#[tokio::test]
+async fn a_user_without_a_device_is_not_reached() {
+    let engine = Engine::start(&[]);
+    alice(&engine).await;
+    let client = Client::new(&engine);
+    let (mut application, _) = place(&client, json!({"kind": "communicationUser", "rawId": "alice"})).await;
+    let failed = application.expect("CreateCallFailed").await;
+    assert_eq!(failed["resultInformation"]["code"], 480, "{failed}");
+}
