@@ -36,6 +36,17 @@ pub const CONFIG_FILE: &str = "config";
 
 const ADDRESS: &str = "PORT, or IP:PORT to listen elsewhere than `bind` says; port 0 takes a free one";
 
+/// Who may send a call on by REFER.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FollowTransfers {
+    /// Those who authenticate as a user of ours.
+    pub users: bool,
+    /// Those who call by a trunk of ours, or are called by one.
+    pub trunks: bool,
+    /// Anybody else.
+    pub strangers: bool,
+}
+
 /// All settings, in the order the help and the README show them.
 pub const SETTINGS: &[Setting] = &[
     Setting {
@@ -138,6 +149,12 @@ pub const SETTINGS: &[Setting] = &[
         default: "false",
         allowed: "true or false",
         help: "Let SRTP keys go over UDP, TCP and WS, where whoever is on the way reads them",
+    },
+    Setting {
+        name: "follow-transfers",
+        default: "users",
+        allowed: "none, or some of users, trunks and strangers, separated by commas",
+        help: "Who may send a call on to somebody else by REFER; whoever may has the engine call, and pay",
     },
     Setting { name: "in-band-dtmf", default: "true", allowed: "true or false", help: "Listen for tones in the audio" },
     Setting {
@@ -354,6 +371,8 @@ pub struct Config {
     pub srtp: SrtpPolicy,
     /// SRTP keys may go over signalling that is not encrypted.
     pub srtp_over_insecure: bool,
+    /// Who may send a call on by REFER.
+    pub follow_transfers: FollowTransfers,
     /// Whether tones in the audio count as digits.
     pub in_band_dtmf: bool,
     /// Media threads, at least one.
@@ -514,6 +533,7 @@ impl Config {
             codecs: values.parse("codecs", codecs)?,
             srtp: values.parse("srtp", str::parse)?,
             srtp_over_insecure: values.parse("srtp-over-insecure", boolean)?,
+            follow_transfers: values.parse("follow-transfers", follow_transfers)?,
             in_band_dtmf: values.parse("in-band-dtmf", boolean)?,
             capture_rtp: values.parse("capture-rtp", boolean)?,
             capture_bytes: values.parse("capture-bytes", number(65_536, 1 << 30))? as usize,
@@ -593,6 +613,19 @@ fn boolean(text: &str) -> Result<bool, String> {
         "false" | "off" | "no" | "0" => Ok(false),
         _ => Err("this is neither true nor false".to_owned()),
     }
+}
+
+fn follow_transfers(text: &str) -> Result<FollowTransfers, String> {
+    let mut who = FollowTransfers::default();
+    for one in text.split(',').map(str::trim).filter(|one| *one != "none") {
+        match one {
+            "users" => who.users = true,
+            "trunks" => who.trunks = true,
+            "strangers" => who.strangers = true,
+            _ => return Err(format!("{one:?} is none of users, trunks and strangers")),
+        }
+    }
+    Ok(who)
 }
 
 fn port_range(text: &str) -> Result<(u16, u16), String> {
@@ -732,6 +765,7 @@ mod tests {
             ("guard-half-open", "0"),
             ("codecs", "gsm"),
             ("codecs", ""),
+            ("follow-transfers", "everybody"),
             ("in-band-dtmf", "maybe"),
             ("srtp", "sometimes"),
             ("tls-names", " , "),

@@ -9,7 +9,9 @@ use strowger::sip::agent::{AgentConfig, AgentLimits, AgentOutput, ContactAddress
 use strowger::sip::digest::{Authenticator, Rounds, challenges};
 use strowger::sip::leg::{Credentials, LegCommand, OutgoingInvite, Party};
 use strowger::sip::message::stream::{Framed, Framer};
-use strowger::sip::message::{Message, Name, NameAddr, Response, Uri, Via, via};
+use strowger::sip::message::{
+    Message, Name, NameAddr, Replaces, Response, Uri, Via, diversions, history, read_sipfrag, reason, via,
+};
 use strowger::sip::peer::{Peer, Transport};
 use strowger::sip::sdp::{Description, Family, LocalDescription};
 use strowger::time::Time;
@@ -62,6 +64,20 @@ const INVITE: &str = "INVITE sip:strowger@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 
     Contact: \"A, B\" <sip:carol@198.51.100.7:5070;ob>;+sip.instance=\"<urn:x>\"\r\n\
     Subject: x\r\n y\r\nContent-Type: application/sdp\r\nContent-Length: LENGTH\r\n\r\nBODY";
 
+const REFER: &str = "REFER sip:strowger@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bKr;rport\r\n\
+    From: <sip:carol@far.example>;tag=fara\r\nTo: <sip:strowger@192.0.2.1>;tag=t\r\nCall-ID: call-a\r\nCSeq: 7 REFER\r\n\
+    Max-Forwards: 70\r\nContact: <sip:carol@198.51.100.7:5070>\r\nRefer-Sub: false\r\n\
+    Refer-To: \"D\" <sip:dave@far.example?Replaces=c%3Bto-tag%3Da%3Bfrom-tag%3Db&User-to-User=x>\r\n\
+    Referred-By: <sip:carol@far.example>;cid=\"1@x\"\r\nReplaces: c;to-tag=a;from-tag=b;early-only\r\n\
+    Diversion: <sip:e@far.example>;reason=user-busy;counter=1;privacy=off\r\n\
+    History-Info: <sip:e@far.example?Reason=SIP%3Bcause%3D302>;index=1, <sip:f@far.example;cause=486>;index=1.1;mp=1\r\n\
+    Reason: SIP;cause=200;text=\"Call completed elsewhere\", Q.850;cause=16\r\nContent-Length: 0\r\n\r\n";
+
+const NOTIFY: &str = "NOTIFY sip:strowger@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bKn;rport\r\n\
+    From: <sip:carol@far.example>;tag=fara\r\nTo: <sip:strowger@192.0.2.1>;tag=t\r\nCall-ID: call-a\r\nCSeq: 8 NOTIFY\r\n\
+    Max-Forwards: 70\r\nEvent: refer;id=7\r\nSubscription-State: terminated;reason=noresource\r\n\
+    Content-Type: message/sipfrag;version=2.0\r\nContent-Length: 16\r\n\r\nSIP/2.0 200 OK\r\n";
+
 const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n\
     m=audio 4000 RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n";
 
@@ -75,6 +91,8 @@ fn invite() -> String {
 fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = files("tests/data/torture");
     seeds.push(invite().into_bytes());
+    seeds.push(REFER.into());
+    seeds.push(NOTIFY.into());
     seeds
 }
 
@@ -100,6 +118,17 @@ fn read_message(bytes: &[u8]) -> bool {
     let _ = (headers.call_id(), headers.max_forwards(), headers.expires(), headers.content_type());
     let _ = (headers.require(), headers.allow(), headers.retry_after());
     let _ = (headers.www_authenticate(), headers.authorization());
+    let _ = (headers.refer_to(), headers.referred_by(), headers.event(), headers.subscription_state());
+    let _ = (headers.without_subscription(), read_sipfrag(message.body()));
+    if let Ok(Some(replaces)) = headers.replaces() {
+        assert_eq!(Replaces::parse(replaces.to_string().as_bytes()).as_ref(), Ok(&replaces));
+    }
+    let lines: Vec<_> = headers.iter().map(|h| (h.name().to_string(), h.text().into_owned())).collect();
+    let lines = || lines.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let _ = (diversions(lines()), history(lines()));
+    if let Some(value) = headers.text(&Name::Reason) {
+        let _ = reason::read(&value);
+    }
     if let Ok(from) = headers.from() {
         assert_eq!(NameAddr::parse(from.to_string().as_bytes()).as_ref(), Ok(&from));
     }

@@ -38,23 +38,48 @@ pub struct IncomingCall<'a> {
     pub incoming_call_context: &'a str,
     /// `User-To-User` and `X-…` headers of the INVITE.
     pub sip_headers: &'a BTreeMap<String, String>,
+    /// Who sent the call on to us, the latest first; ours, ACS does not tell.
+    pub diverted_by: &'a [Diverted],
+    /// How the caller wants it to ring: the value of Alert-Info; ours, ACS does not tell.
+    pub alert_info: Option<&'a str>,
+}
+
+/// A party that sent a call on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diverted {
+    /// Who.
+    pub by: Party,
+    /// `user-busy`, `no-answer`, `unconditional`…, or a status; none: not told.
+    pub reason: Option<String>,
 }
 
 /// The body that is posted for an incoming call: an array with one event.
 pub fn incoming_call(call: &IncomingCall<'_>, id: Uuid, at: Time) -> Value {
+    let mut data = json!({
+        "to": identifier(call.to),
+        "from": identifier(call.from),
+        "serverCallId": call.server_call_id,
+        "callerDisplayName": call.caller_display_name,
+        "customContext": { "sipHeaders": call.sip_headers, "voipHeaders": {} },
+        "incomingCallContext": call.incoming_call_context,
+        "correlationId": call.correlation_id,
+    });
+    let diverted: Vec<Value> = call
+        .diverted_by
+        .iter()
+        .map(|diverted| json!({ "identifier": identifier(&diverted.by), "reason": diverted.reason }))
+        .collect();
+    if !diverted.is_empty() {
+        data["divertedBy"] = diverted.into();
+    }
+    if let Some(alert) = call.alert_info {
+        data["alertInfo"] = alert.into();
+    }
     json!([{
         "id": id,
         "topic": TOPIC,
         "subject": format!("/caller/{}/recipient/{}", raw_id(call.from), raw_id(call.to)),
-        "data": {
-            "to": identifier(call.to),
-            "from": identifier(call.from),
-            "serverCallId": call.server_call_id,
-            "callerDisplayName": call.caller_display_name,
-            "customContext": { "sipHeaders": call.sip_headers, "voipHeaders": {} },
-            "incomingCallContext": call.incoming_call_context,
-            "correlationId": call.correlation_id,
-        },
+        "data": data,
         "eventType": INCOMING_CALL,
         "dataVersion": "1.0",
         "metadataVersion": "1",

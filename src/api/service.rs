@@ -58,6 +58,8 @@ pub struct CreateCall {
     pub source: Option<Party>,
     /// Comes back in the events that have no context of their own.
     pub context: Context,
+    /// Headers for the callee: `User-To-User`, `X-…`, `Alert-Info`, checked.
+    pub headers: Vec<(String, String)>,
     /// Where events go (http or https).
     pub callback: Url,
     /// The version the application spoke; echoed in every event of this call.

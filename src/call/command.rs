@@ -59,6 +59,8 @@ pub enum Command {
         /// Where this operation's events go instead of the call's own callback address.
         callback: Option<String>,
     },
+    /// Ask a party to call somebody else and leave us for him. Leads to `CallTransferAccepted` or `CallTransferFailed`.
+    Transfer(Transfer),
     /// Press keys towards a party.
     SendTones {
         /// Who hears them.
@@ -101,6 +103,7 @@ impl fmt::Display for Command {
             Command::CancelMedia => f.write_str("cancel all media operations"),
             Command::StartContinuousDtmf { party, .. } => write!(f, "start continuous DTMF of {}", party.as_str()),
             Command::StopContinuousDtmf { party, .. } => write!(f, "stop continuous DTMF of {}", party.as_str()),
+            Command::Transfer(transfer) => write!(f, "transfer to {}", transfer.target.as_str()),
             Command::SendTones { party, tones, .. } => {
                 write!(f, "send {} tones to {}", tones.len(), party.as_str())
             }
@@ -128,6 +131,23 @@ pub struct Play {
     pub repeat: bool,
     /// Cancel what runs and waits, and start at once; otherwise queue behind it.
     pub interrupt: bool,
+    /// Returned in the operation's events.
+    pub context: Context,
+    /// Where this operation's events go instead of the call's own callback address.
+    pub callback: Option<String>,
+}
+
+/// A transfer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Who is called instead of us.
+    pub target: Party,
+    /// Who calls: the one on the call; none: whoever is.
+    pub transferee: Option<Party>,
+    /// The number on whose behalf, as the target may be shown it.
+    pub caller_id: Option<Party>,
+    /// Headers for the target: `User-to-User` and `X-…`, checked.
+    pub headers: Vec<(String, String)>,
     /// Returned in the operation's events.
     pub context: Context,
     /// Where this operation's events go instead of the call's own callback address.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Participant};
+use super::{Context, Participant, Party};
 use crate::dtmf::Digit;
 
 /// How something ended: an HTTP-like code, the finer sub-code applications switch on, and words for a person.
@@ -82,6 +82,15 @@ pub enum EventKind {
     ContinuousDtmfStopped,
     /// Listening for digits is not possible (any more).
     ContinuousDtmfFailed,
+    /// The other party was transferred; the end of the call follows.
+    CallTransferAccepted {
+        /// Who is called instead of us.
+        target: Party,
+        /// Who calls.
+        transferee: Party,
+    },
+    /// It was not.
+    CallTransferFailed,
     /// All tones were sent.
     SendTonesCompleted,
     /// They were not.
@@ -119,6 +128,8 @@ impl EventKind {
             EventKind::ContinuousDtmfTone { .. } => "ContinuousDtmfTone",
             EventKind::ContinuousDtmfStopped => "ContinuousDtmfStopped",
             EventKind::ContinuousDtmfFailed => "ContinuousDtmfFailed",
+            EventKind::CallTransferAccepted { .. } => "CallTransferAccepted",
+            EventKind::CallTransferFailed => "CallTransferFailed",
             EventKind::SendTonesCompleted => "SendTonesCompleted",
             EventKind::SendTonesFailed => "SendTonesFailed",
         }

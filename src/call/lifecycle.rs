@@ -11,6 +11,7 @@ use super::{
 use crate::media::{MediaCommand, MediaEvent, StreamStatistics};
 use crate::session::NegotiatedMedia;
 use crate::sip::leg::{CommandError, EndCause, LegCommand, LegEvent, Side};
+use crate::sip::message::reason;
 use crate::time::Time;
 
 /// The longest URI that a caller is redirected to, in bytes.
@@ -123,11 +124,13 @@ impl Call {
                 let places: Vec<&str> = to.iter().map(|place| place.uri.as_str()).collect();
                 self.note(now, Topic::Signalling, format!("redirected to {}", places.join(", ")));
             }
-            LegEvent::Refer(_) | LegEvent::FollowFailed { .. } => {}
-            LegEvent::Referred(_) => self.leg(LegCommand::RefuseReferral { status: 603 }),
-            LegEvent::Replaced { by } => {
-                self.note(now, Topic::Signalling, format!("another party took the leg over: {}", by.uri))
+            LegEvent::Refer(progress) => self.on_refer(progress, now),
+            LegEvent::Referred(referral) => self.on_referred(referral, now),
+            LegEvent::FollowFailed { status, phrase } => {
+                let text = format!("who we were referred to did not answer: {status} {phrase}");
+                self.note(now, Topic::Signalling, text);
             }
+            LegEvent::Replaced { by } => self.on_replaced(&by, now),
             LegEvent::Failed { status, phrase, reason, local } => {
                 let by = if local { EndedBy::Engine } else { EndedBy::Peer };
                 self.finish(by, Outcome::from_sip(status, &phrase, reason.as_deref(), local), now);
@@ -159,6 +162,10 @@ impl Call {
             }
             // Its end follows by itself.
             CommandError::NotAcceptable => {}
+            // Of what is said to a leg that stands only a REFER matters.
+            CommandError::WrongState { .. } | CommandError::BadValue { .. } if self.state == CallState::Connected => {
+                self.not_transferred(Outcome::from_sip(500, "Server Internal Error", None, true), now);
+            }
             CommandError::WrongState { .. } | CommandError::BadValue { .. } => match self.state {
                 // The last word to the leg was not taken: hang up, which fits every state. Refused again, the
                 // release timer ends the waiting.
@@ -321,15 +328,15 @@ impl Call {
             CallState::Connected => Some(EventKind::CallDisconnected),
             CallState::Releasing | CallState::Ended => return,
         };
-        self.end_operations(now);
+        self.end_operations(by == EndedBy::Peer, now);
         let reason = match (self.state, by) {
-            (CallState::Connected, EndedBy::Application) => {
-                Some("Q.850;cause=16;text=\"Normal call clearing\"".to_owned())
-            }
+            (CallState::Connected, EndedBy::Application) => Some(reason::q850(16)),
             (CallState::Connected, EndedBy::Engine) if outcome.sub_code == MEDIA_LOST => {
                 Some("Q.850;cause=41;text=\"Media lost\"".to_owned())
             }
             (CallState::Connected, EndedBy::Engine) => Some("Q.850;cause=41;text=\"Service shutting down\"".to_owned()),
+            // Nobody wants the answer any more: as when a caller hangs up.
+            (CallState::Connecting | CallState::Answering, EndedBy::Application) => Some(reason::q850(16)),
             _ => None,
         };
         self.ending = Some(Ending { by, outcome: outcome.clone(), at: now, statistics });

@@ -142,6 +142,7 @@ impl Call {
             Command::StopContinuousDtmf { party, context, callback } => {
                 self.stop_continuous_dtmf(party, context, callback, now)
             }
+            Command::Transfer(transfer) => self.transfer(transfer, now),
             Command::SendTones { party, tones, context, callback } => {
                 self.send_tones(party, tones, context, callback, now)
             }

@@ -25,7 +25,7 @@ mod tests;
 pub use crate::dtmf::info::TYPES as INFO_TYPES;
 pub use command::{
     Choice, Command, Context, MAX_QUEUED, MAX_SOURCES, MAX_TONES, Play, Recognize, RecognizeInput, Refusal,
-    RejectReason, Reply,
+    RejectReason, Reply, Transfer,
 };
 pub use event::{Event, EventKind, Outcome, Recognized};
 pub use machine::Call;

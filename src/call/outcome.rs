@@ -6,6 +6,7 @@
 
 use super::Outcome;
 use crate::sip::leg::EndCause;
+use crate::sip::message::reason::{self, Reason};
 
 /// Sub-code 0: success.
 pub const SUCCESS: u32 = 0;
@@ -151,6 +152,17 @@ impl Outcome {
         Outcome::new(200, NORMAL_END, "The call was ended by the other party.").with_reason(reason)
     }
 
+    /// The other party was transferred.
+    pub fn transferred() -> Self {
+        Outcome::new(200, NORMAL_END, "The call was transferred.")
+    }
+
+    /// Nothing was heard of a transfer's outcome in time.
+    pub fn transfer_lost() -> Self {
+        let message = "The other side did not tell in time whether the transfer came about.";
+        Outcome { message: message.to_owned(), ..Outcome::from_sip(408, "Request Timeout", None, true) }
+    }
+
     /// The engine is being shut down.
     pub fn shut_down() -> Self {
         Outcome::new(200, NORMAL_END, "The call was ended by the service, which is shutting down.")
@@ -218,61 +230,20 @@ impl Outcome {
         }
     }
 
-    /// The same, with the Q.850 cause that a `Reason` header names, if it names one.
+    /// The same, with the causes that a `Reason` header names: the first Q.850 one, and the first SIP one where no SIP
+    /// status is known otherwise.
     #[must_use]
     pub fn with_reason(mut self, reason: Option<&str>) -> Self {
-        self.q850 = reason.and_then(q850_cause);
+        let reasons = reason.map(reason::read).unwrap_or_default();
+        let first = |wanted: fn(&Reason) -> bool| reasons.iter().find(|r| wanted(r)).map(|r| (r.cause, r.text.clone()));
+        self.q850 = first(Reason::is_q850);
+        self.sip = self.sip.or_else(|| first(Reason::is_sip));
         self
     }
 }
 
 fn with_detail(words: &str, detail: &str) -> String {
     if detail.is_empty() { words.to_owned() } else { format!("{words} {detail}") }
-}
-
-/// The cause and text of the first `Q.850` value in a `Reason` header (RFC 3326 §2), which may hold several, separated
-/// by commas. None: it names no Q.850 cause, or not one of 0–127.
-pub fn q850_cause(reason: &str) -> Option<(u16, String)> {
-    split_unquoted(reason, ',').find_map(|value| {
-        let mut parts = split_unquoted(value, ';');
-        if !parts.next()?.trim().eq_ignore_ascii_case("Q.850") {
-            return None;
-        }
-        let (mut cause, mut text) = (None, String::new());
-        for part in parts {
-            let Some((name, value)) = part.split_once('=') else { continue };
-            if name.trim().eq_ignore_ascii_case("cause") {
-                cause = value.trim().parse().ok().filter(|cause| *cause <= 127);
-            } else if name.trim().eq_ignore_ascii_case("text") {
-                text = unquote(value.trim());
-            }
-        }
-        Some((cause?, text))
-    })
-}
-
-/// Splits at `separator`, but not inside double quotes (RFC 3261 §25.1 `quoted-string`).
-fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
-    text.split(move |c: char| {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            _ => return !quoted && c == separator,
-        }
-        false
-    })
-}
-
-fn unquote(text: &str) -> String {
-    let Some(inner) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return text.to_owned() };
-    let mut plain = String::with_capacity(inner.len());
-    let mut chars = inner.chars();
-    while let Some(c) = chars.next() {
-        plain.extend(if c == '\\' { chars.next() } else { Some(c) });
-    }
-    plain
 }
 
 #[cfg(test)]
@@ -302,7 +273,8 @@ mod tests {
     }
 
     #[test]
-    fn the_q850_cause_is_found_wherever_it_stands() {
+    fn the_causes_are_found_wherever_they_stand() {
+        let told = |text: &str| Outcome::ended_by_peer(Some(text));
         for (reason, expected) in [
             ("Q.850;cause=16;text=\"Normal call clearing\"", Some((16, "Normal call clearing"))),
             ("Q.850 ;cause=16 ; text=bye", Some((16, "bye"))),
@@ -312,11 +284,13 @@ mod tests {
             ("Q.850;cause=", None),
             ("Q.850;cause=999", None),
             ("Q.850;cause=-1", None),
-            ("Q.850;cause=16;text=\"unclosed", Some((16, "\"unclosed"))),
             ("", None),
         ] {
-            assert_eq!(q850_cause(reason), expected.map(|(cause, text)| (cause, text.to_owned())), "{reason}");
+            assert_eq!(told(reason).q850, expected.map(|(cause, text)| (cause, text.to_owned())), "{reason}");
         }
+        assert_eq!(told("SIP;cause=480;text=gone, Q.850;cause=20").sip, Some((480, "gone".to_owned())));
+        let refused = Outcome::from_sip(486, "Busy Here", Some("SIP;cause=480"), false);
+        assert_eq!(refused.sip, Some((486, "Busy Here".to_owned())), "the status itself comes first");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{CallDirection, CallId, Context, Event, Outcome, Party, TimelineEntry};
 use crate::media::{Clip, MediaCommand, StreamStatistics};
 use crate::session::{LegId, LocalMedia};
-use crate::sip::leg::LegCommand;
+use crate::sip::leg::{LegCommand, Referral};
 use crate::time::Time;
 
 /// One thing to carry out, in order.
@@ -20,6 +20,8 @@ pub enum Output {
     /// Place an outgoing leg. A target that has no route, or that the signalling will not take, comes back as
     /// [`crate::sip::leg::LegEvent::Failed`] with `local: true`.
     Place(Box<Place>),
+    /// The other side of this leg refers us to somebody, and may: find the way there and have the leg follow, or refuse.
+    Follow(LegId, Box<Referral>),
     /// Tell media.
     Media(MediaCommand),
     /// Get these ready to be played; answered by [`super::Call::loaded`].

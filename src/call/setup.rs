@@ -93,6 +93,10 @@ pub struct CallSettings {
     pub tone_ms: u32,
     /// The silence after each sent tone, in milliseconds (20–5000).
     pub tone_gap_ms: u32,
+    /// The other side may send us on by REFER. Off unless it is somebody who is known: whoever may have us call may have
+    /// us pay.
+    #[serde(default)]
+    pub follow_referrals: bool,
     /// Whether audio is encrypted: as the trunk or user of the call wants it.
     #[serde(default)]
     pub srtp: SrtpPolicy,
@@ -110,6 +114,7 @@ impl CallSettings {
             load_timeout: Duration::from_secs(30),
             tone_ms: 120,
             tone_gap_ms: 80,
+            follow_referrals: false,
             srtp: SrtpPolicy::Off,
         }
     }

@@ -12,6 +12,7 @@ use crate::api::service::{
     AnswerCall, CallError, CallProperties, Calls, Claim, ConnectionState, CreateCall, Pending, Recorded, StoreError,
 };
 use crate::call::{Call, CallId, Command, OutgoingCall, Participant, Party, RejectReason, Reply};
+use crate::sip::access::Identity;
 use crate::store;
 use crate::time::Time;
 use crate::trunk::route::Asker;
@@ -139,6 +140,8 @@ async fn create(hub: &Arc<Hub>, wish: CreateCall) -> Result<CallProperties, Call
         return Err(CallError::Overloaded { retry_after: incoming::RETRY_AFTER });
     }
     let route = outgoing::route(hub, &target, &Asker::Application).await?;
+    let trunk = route.leads.first().and_then(|lead| lead.trunk.as_ref());
+    let callee = trunk.map_or(Identity::Stranger, |known| Identity::Trunk(known.trunk.name.clone()));
     let id = hub.random_uuid();
     let (sender, inbox) = mpsc::channel(INBOX);
     if !hub.calls.insert(&id.to_string(), sender.clone(), hub.config.max_calls) {
@@ -167,6 +170,7 @@ async fn create(hub: &Arc<Hub>, wish: CreateCall) -> Result<CallProperties, Call
         correlation_id: hub.uuid(),
         server_call_id: super::server_call_id(id),
     };
+    let may_refer = super::referral::may_refer(hub, &callee);
     let about = About {
         id: id.to_string(),
         direction: "outbound",
@@ -181,6 +185,8 @@ async fn create(hub: &Arc<Hub>, wish: CreateCall) -> Result<CallProperties, Call
         rule: None,
         started: now,
         route: Some(route),
+        headers: wish.headers,
+        peer: callee,
     };
     let properties = CallProperties {
         id: about.id.clone(),
@@ -210,7 +216,9 @@ async fn create(hub: &Arc<Hub>, wish: CreateCall) -> Result<CallProperties, Call
         fallback: None,
         permit: None,
     };
-    let call = Call::outgoing(setup, hub.call_settings.clone(), now);
+    let mut settings = hub.call_settings.clone();
+    settings.follow_referrals = may_refer;
+    let call = Call::outgoing(setup, settings, now);
     spawn(Arc::clone(hub), call, about, beginning, inbox);
     Ok(properties)
 }

@@ -60,6 +60,8 @@ pub fn announce(
         server_call_id: &about.server_call_id,
         correlation_id: &about.correlation_id,
         sip_headers: &custom_headers(invitation),
+        diverted_by: &super::diverted::by_whom(invitation),
+        alert_info: invitation.header("Alert-Info"),
         incoming_call_context: &token,
     };
     let body = eventgrid::incoming_call(&incoming, event_id, now);

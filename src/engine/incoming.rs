@@ -72,9 +72,12 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
         rule: decision.rule.clone(),
         started: now,
         route: None,
+        headers: Vec::new(),
+        peer: invitation.identity.clone(),
     };
     tracing::info!(id = %about.id, from = %decision.from, to = %decision.to, rule = decision.rule.as_deref(), "incoming call");
     let mut settings = hub.call_settings.clone();
+    settings.follow_referrals = super::referral::may_refer(hub, &invitation.identity);
     let mut beginning = beginning(hub, &about, &setup, &invitation, &decision);
     beginning.permit = permit;
     if let Some((at, _)) = &mut beginning.fallback {
@@ -133,6 +136,8 @@ fn beginning(
         fallback: None,
         permit: None,
     };
+    let diverted = super::diverted::in_words(invitation);
+    beginning.notes.extend(diverted.map(|words| TimelineEntry::new(now, Topic::Signalling, words)));
     let failure = decision.on_failure.clone();
     let action = match &decision.action {
         None => {

@@ -7,6 +7,7 @@
 //! | `hunting` | several attempts for one leg of a call's |
 //! | `trunks`, `routes`, `trunk_watch` | carriers: which one a number goes by, and how they fare |
 //! | `incoming`, `outgoing` | how a call is born, by INVITE or by wish |
+//! | `referral` | the way to somebody whom the other side refers us to |
 //! | `running_call` | the task that owns one call |
 //! | `deliveries`, `subscriptions` | events on their way to applications |
 //! | `calls`, `administration` | what the API may ask |
@@ -25,6 +26,7 @@ mod calls;
 mod captures;
 mod data_dir;
 mod deliveries;
+mod diverted;
 mod hunting;
 mod incoming;
 mod metrics;
@@ -35,6 +37,7 @@ mod overload;
 mod overload_tests;
 mod pcap;
 mod prompts;
+mod referral;
 mod registry;
 mod routes;
 mod running_call;

@@ -301,7 +301,7 @@ pub fn place(hub: &Hub, about: &About, place: Place) -> Vec<TimelineEntry> {
         transport,
         credentials: None,
         media: place.media,
-        headers: Vec::new(),
+        headers: about.headers.clone(),
         ring_timeout: place.ring_timeout,
     };
     let wish = HuntWish { invite, rounds, limits, redirects: route.failover.redirects };

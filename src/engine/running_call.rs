@@ -23,6 +23,7 @@ use crate::flow::AnswerFlow;
 use crate::media::{Clip, MediaCommand, MediaEvent};
 use crate::rules::Action;
 use crate::session::{Codec, LegId};
+use crate::sip::access::Identity;
 use crate::sip::leg::{CommandError, LegCommand, LegEvent};
 use crate::time::Time;
 
@@ -112,6 +113,10 @@ pub struct About {
     pub rule: Option<String>,
     /// When it began.
     pub started: Time,
+    /// Who is at the other end, as far as it is proved (incoming) or chosen (outgoing).
+    pub peer: Identity,
+    /// Headers for the callee (outgoing): the application's own.
+    pub headers: Vec<(String, String)>,
     /// The way to the callee (outgoing).
     pub route: Option<super::outgoing::Route>,
 }
@@ -364,6 +369,7 @@ impl RunningCall {
                 let entries = super::outgoing::place(&self.hub, &self.about, *place);
                 entries.into_iter().for_each(|entry| self.note(entry));
             }
+            Output::Follow(leg, referral) => super::referral::follow(&self.hub, &self.about, leg, *referral),
             Output::Media(command) => self.media(command),
             Output::Load { load, sources } => self.load(load, sources),
             Output::Event(event) => self.tell(*event),

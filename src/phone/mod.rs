@@ -3,6 +3,7 @@
 
 mod ears;
 pub mod load;
+mod referral;
 mod task;
 
 use std::net::{IpAddr, SocketAddr};

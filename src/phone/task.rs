@@ -265,6 +265,11 @@ impl Task {
                 }
                 self.tell(PhoneEvent::Connected);
             }
+            LegEvent::Referred(referral) => {
+                let now = self.clock.now();
+                let command = super::referral::decide(&referral, self.ip);
+                let _ = self.agent.command(leg, command, now);
+            }
             LegEvent::MediaChanged { media } => self.tell_media(MediaCommand::Connect { leg, media }),
             LegEvent::Failed { status, phrase, .. } => self.over(leg, Over::Failed(status, phrase)),
             LegEvent::Cancelled { .. } => self.over(leg, Over::Failed(487, "Request Terminated".to_owned())),

@@ -75,6 +75,16 @@ impl Dialog {
         &self.call_id
     }
 
+    /// Our own address, with our tag.
+    pub fn local_party(&self) -> &NameAddr {
+        &self.local
+    }
+
+    /// The peer's address, with its tag.
+    pub fn remote_party(&self) -> &NameAddr {
+        &self.remote
+    }
+
     /// Is `tag` the peer's? A peer of RFC 2543's time has none.
     pub fn is_with(&self, tag: Option<&str>) -> bool {
         self.remote.tag() == tag

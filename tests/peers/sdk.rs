@@ -58,7 +58,6 @@ const STORIES: &[(&str, &[&str])] = &[
         "refusals",
         &[
             "POST /calling/callConnections:connect",
-            "POST /calling/callConnections/{callConnectionId}:transferToParticipant",
             "POST /calling/callConnections/{callConnectionId}/participants:add",
             "POST /calling/callConnections/{callConnectionId}/participants:remove",
             "POST /calling/callConnections/{callConnectionId}/participants:mute",
@@ -79,6 +78,7 @@ const STORIES: &[(&str, &[&str])] = &[
         ],
     ),
     ("repeated", &["POST /calling/callConnections"]),
+    ("transfer", &["POST /calling/callConnections/{callConnectionId}:transferToParticipant"]),
 ];
 
 macro_rules! stories {
@@ -104,7 +104,7 @@ macro_rules! stories {
     };
 }
 
-stories! { outgoing play recognize tones incoming refusals repeated }
+stories! { outgoing play recognize tones incoming refusals repeated transfer }
 
 /// Every operation of the automation API is in some story.
 #[test]

@@ -571,6 +571,7 @@ impl World {
                 };
                 self.ours.agent.place(place.leg, invite, self.now);
             }
+            Output::Follow(..) => unreachable!("nobody refers us here"),
             Output::Media(command) => self.our_media(command),
             Output::Load { load, sources } => {
                 let wait = self.random.below(150);

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::custom_context::CustomCallingContext;
 use super::properties::CallConnectionProperties;
 use super::{callback, context, not_yet};
 use crate::api::endpoint::{Answer, Endpoint, Shape, schema};
@@ -28,6 +29,8 @@ struct CreateCallRequest {
     source_display_name: Option<String>,
     /// Who calls.
     source: Option<UserIdentifier>,
+    /// Headers for the callee.
+    custom_calling_context: Option<CustomCallingContext>,
     /// Comes back in the call's events, at most 5000 bytes.
     operation_context: Option<String>,
     /// Comes with a later release.
@@ -71,6 +74,7 @@ impl CreateCallRequest {
             display_name: self.source_display_name.filter(|name| !name.is_empty()),
             source: self.source.map(|user| user.party("source")).transpose()?,
             context: context(self.operation_context)?,
+            headers: CustomCallingContext::headers(self.custom_calling_context)?,
             callback,
             api_version: api_version.to_owned(),
             capture_rtp: false,

@@ -39,6 +39,8 @@ pub fn event_type(kind: &EventKind) -> &'static str {
         EventKind::ContinuousDtmfTone { .. } => "Microsoft.Communication.ContinuousDtmfRecognitionToneReceived",
         EventKind::ContinuousDtmfStopped => "Microsoft.Communication.ContinuousDtmfRecognitionStopped",
         EventKind::ContinuousDtmfFailed => "Microsoft.Communication.ContinuousDtmfRecognitionToneFailed",
+        EventKind::CallTransferAccepted { .. } => "Microsoft.Communication.CallTransferAccepted",
+        EventKind::CallTransferFailed => "Microsoft.Communication.CallTransferFailed",
         EventKind::SendTonesCompleted => "Microsoft.Communication.SendDtmfTonesCompleted",
         EventKind::SendTonesFailed => "Microsoft.Communication.SendDtmfTonesFailed",
     }
@@ -106,7 +108,12 @@ fn details(kind: &EventKind) -> Map<String, Value> {
             put("sequenceId", (*sequence_id).into());
             put("tone", tone.tone_name().into());
         }
+        EventKind::CallTransferAccepted { target, transferee } => {
+            put("transferTarget", identifier(target));
+            put("transferee", identifier(transferee));
+        }
         EventKind::CallConnected
+        | EventKind::CallTransferFailed
         | EventKind::CallDisconnected
         | EventKind::CreateCallFailed
         | EventKind::AnswerFailed

@@ -7,7 +7,6 @@ use crate::api::endpoint::Endpoint;
 /// Method, path, and what it would do.
 const LATER: &[(Method, &str, &str)] = &[
     (Method::POST, "/calling/callConnections:connect", "Connect to a call"),
-    (Method::POST, "/calling/callConnections/{callConnectionId}:transferToParticipant", "Transfer a call"),
     (Method::POST, "/calling/callConnections/{callConnectionId}/participants:add", "Add a participant"),
     (Method::POST, "/calling/callConnections/{callConnectionId}/participants:remove", "Remove a participant"),
     (Method::POST, "/calling/callConnections/{callConnectionId}/participants:mute", "Mute participants"),

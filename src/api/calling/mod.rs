@@ -10,6 +10,7 @@ mod answer;
 mod cancel_media;
 mod continuous_dtmf;
 mod create;
+mod custom_context;
 mod get;
 mod later;
 mod leave;
@@ -22,6 +23,7 @@ mod reject;
 mod send_dtmf;
 mod source;
 mod terminate;
+mod transfer;
 
 use serde_json::Value;
 use url::Url;
@@ -49,6 +51,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         continuous_dtmf::start_endpoint(),
         continuous_dtmf::stop_endpoint(),
         send_dtmf::endpoint(),
+        transfer::endpoint(),
     ];
     all.extend(later::endpoints());
     all

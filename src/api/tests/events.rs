@@ -53,6 +53,11 @@ fn kinds() -> Vec<EventKind> {
         EventKind::ContinuousDtmfFailed,
         EventKind::SendTonesCompleted,
         EventKind::SendTonesFailed,
+        EventKind::CallTransferAccepted {
+            target: Party::Phone("+15551230001".into()),
+            transferee: Party::User("8:acs:a_b".into()),
+        },
+        EventKind::CallTransferFailed,
     ]
 }
 
@@ -83,7 +88,7 @@ fn every_event_has_the_structure_of_the_recorded_one() {
         assert_eq!(ours[0]["subject"], ours[0]["source"]);
         seen.insert(name);
     }
-    assert_eq!(seen.len(), 17);
+    assert_eq!(seen.len(), 19);
 }
 
 #[test]
@@ -119,6 +124,8 @@ fn event_grid_events_have_the_structure_of_the_recorded_ones() {
         correlation_id: "c",
         incoming_call_context: "token",
         sip_headers: &BTreeMap::from([("User-To-User".to_owned(), "abc".to_owned())]),
+        diverted_by: &[],
+        alert_info: None,
     };
     let ours = incoming_call(&call, Uuid::nil(), noon());
     assert_eq!(shape_of(&ours), shape_of(&Value::Array(vec![recorded[0].clone()])));

@@ -6,7 +6,9 @@ mod continuous_dtmf;
 mod play;
 mod prompt;
 mod recognize;
+mod referral;
 mod send_tones;
+mod transfer;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,6 +24,7 @@ use play::PlayOperation;
 use prompt::PromptState;
 use recognize::RecognizeOperation;
 use send_tones::SendTonesOperation;
+use transfer::TransferOperation;
 
 pub(super) use prompt::Prompt;
 
@@ -34,6 +37,8 @@ pub(super) struct Operations {
     tones: VecDeque<SendTonesOperation>,
     /// At most one, since there is one remote party.
     continuous: Option<ContinuousDtmf>,
+    /// At most one.
+    transfer: Option<TransferOperation>,
 }
 
 /// One place in the queue.
@@ -69,11 +74,13 @@ impl MediaOperation {
 
 impl Operations {
     pub fn deadline(&self) -> Option<Time> {
-        self.queue.iter().filter_map(MediaOperation::deadline).min()
+        let leaving = self.transfer.as_ref().and_then(|transfer| transfer.leave);
+        self.queue.iter().filter_map(MediaOperation::deadline).chain(leaving).min()
     }
 
     pub fn len(&self) -> usize {
-        self.queue.len() + self.tones.len() + usize::from(self.continuous.is_some())
+        let others = usize::from(self.continuous.is_some()) + usize::from(self.transfer.is_some());
+        self.queue.len() + self.tones.len() + others
     }
 }
 
@@ -129,11 +136,14 @@ impl Call {
         }
     }
 
-    /// The call is over: each operation gets its last event, first the queue, then tones, then continuous DTMF.
-    pub(super) fn end_operations(&mut self, now: Time) {
+    /// The call is over: each operation gets its last event, first the queue, then tones, then continuous DTMF,
+    /// then a transfer.
+    /// `left`: it was the other party who ended it.
+    pub(super) fn end_operations(&mut self, left: bool, now: Time) {
         self.cancel_queue(&Outcome::canceled_by_end(), now);
         self.end_tones(now);
         self.end_continuous_dtmf(now);
+        self.end_transfer(left, now);
     }
 
     pub(super) fn on_loaded(&mut self, load: LoadId, result: Result<Clips, LoadFailure>, now: Time) {
@@ -159,6 +169,9 @@ impl Call {
     /// The first of the operations' timers that is due: a silence, or a load that takes too long.
     pub(super) fn on_operation_deadline(&mut self, now: Time) {
         let due = self.operations.deadline();
+        if due.is_some() && self.operations.transfer.as_ref().is_some_and(|transfer| transfer.leave == due) {
+            return self.on_transfer_deadline(now);
+        }
         let Some(place) = self.operations.queue.iter().position(|operation| operation.deadline() == due) else {
             return;
         };

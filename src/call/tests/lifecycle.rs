@@ -218,7 +218,7 @@ fn a_ringing_call_is_given_up_by_the_application() {
         world.command(command).unwrap();
         world.run(0);
         assert_eq!(world.names(), ["CreateCallFailed 487/8542"]);
-        assert_eq!(world.leg_commands, [LegCommand::Hangup { reason: None }]);
+        assert_eq!(world.leg_commands, [LegCommand::Hangup { reason: Some(crate::sip::message::reason::q850(16)) }]);
         world.must_be_over();
     }
     // Before its media is open there is no leg to give up, and it is never placed.

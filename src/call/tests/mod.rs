@@ -6,4 +6,5 @@ mod play;
 mod recognize;
 mod simulation;
 mod tones;
+mod transfer;
 mod world;

@@ -188,6 +188,7 @@ impl Simulation {
                     self.owe(Owed::Leg(LegEvent::Ringing { status: 180 }));
                     self.owe_acceptance();
                 }
+                Output::Follow(..) => {}
                 Output::Media(command) => self.on_media_command(command),
                 Output::Load { load, sources } => {
                     if let Some(result) = load_sources(&sources) {

@@ -103,6 +103,7 @@ pub struct World {
     pub leg_commands: Vec<LegCommand>,
     pub media_commands: Vec<MediaCommand>,
     pub placed: Vec<Place>,
+    pub followed: Vec<crate::sip::leg::Referral>,
     pub ended: Vec<CallRecord>,
     scheduled: BTreeMap<(Time, u64), Input>,
     number: u64,
@@ -121,6 +122,7 @@ impl World {
             leg_commands: Vec::new(),
             media_commands: Vec::new(),
             placed: Vec::new(),
+            followed: Vec::new(),
             ended: Vec::new(),
             scheduled: BTreeMap::new(),
             number: 0,
@@ -238,6 +240,7 @@ impl World {
                     }
                     self.placed.push(*place);
                 }
+                Output::Follow(_, referral) => self.followed.push(*referral),
                 Output::Media(command) => {
                     self.media_command(&command);
                     self.media_commands.push(command);

@@ -4,7 +4,7 @@ use super::user_agent::{Purpose, UserAgent};
 use crate::session::{LegId, LocalMedia};
 use crate::sip::leg::state::{Cancel, Leg, RING_AGAIN, Reinvite, State, WaitingReoffer};
 use crate::sip::leg::{CommandError, EndCause, LegCommand, LegEvent, Side};
-use crate::sip::message::{Method, Name, NameAddr, Uri};
+use crate::sip::message::{Method, Name, NameAddr, Uri, reason};
 use crate::sip::sdp::CONTENT_TYPE;
 use crate::time::Time;
 
@@ -12,6 +12,7 @@ impl UserAgent {
     /// Carries out a command on a leg. An error means that nothing was done, but for
     /// [`CommandError::NotAcceptable`].
     pub fn command(&mut self, leg: LegId, command: LegCommand, now: Time) -> Result<(), CommandError> {
+        self.moment = now;
         let mut leg = self.take(leg).ok_or(CommandError::NoSuchLeg)?;
         let done = if leg.is_ended() {
             Err(CommandError::NoSuchLeg)
@@ -25,9 +26,9 @@ impl UserAgent {
                 LegCommand::Redirect { contacts } => self.redirect(&mut leg, &contacts, now),
                 LegCommand::Reoffer { media } => self.reoffer(&mut leg, media, now),
                 LegCommand::Info { content_type, body } => self.info(&mut leg, &content_type, body, now),
-                LegCommand::Refer(_) | LegCommand::Follow(_) | LegCommand::RefuseReferral { .. } => {
-                    Err(CommandError::WrongState { state: leg.state.name() })
-                }
+                LegCommand::Refer(wish) => self.refer(&mut leg, *wish, now),
+                LegCommand::Follow(invite) => self.follow(&mut leg, *invite, now),
+                LegCommand::RefuseReferral { status } => self.refuse_referral(&mut leg, status, now),
                 LegCommand::Hangup { reason } => self.hang_up(&mut leg, reason, now),
             }
         };
@@ -101,7 +102,8 @@ impl UserAgent {
             if let Some(seconds) = retry_after {
                 response.headers.push_value(Name::RetryAfter, &seconds);
             }
-            if let Some(reason) = reason {
+            let fitting = || reason::cause_of_status(status).map(reason::q850);
+            if let Some(reason) = reason.map(str::to_owned).or_else(fitting) {
                 let _ = response.headers.push(Name::Reason, reason);
             }
             if status == 488 {
@@ -199,6 +201,7 @@ impl UserAgent {
         if reason.as_deref().is_some_and(|r| r.chars().any(char::is_control)) {
             return Err(CommandError::BadValue { what: "the reason" });
         }
+        self.stop_following(leg, now);
         let ended = |cause| LegEvent::Ended { by: Side::Local, cause, reason: None };
         match leg.state {
             State::Incoming => self.refuse_leg(leg, 480, None, None, reason.as_deref(), now)?,
@@ -215,7 +218,7 @@ impl UserAgent {
     }
 
     /// An unanswered outgoing leg is not wanted any more.
-    fn abandon(&mut self, leg: &mut Leg, reason: Option<String>, end: LegEvent, now: Time) {
+    pub(super) fn abandon(&mut self, leg: &mut Leg, reason: Option<String>, end: LegEvent, now: Time) {
         if let Some(outgoing) = &mut leg.outgoing {
             outgoing.ring_until = None;
             outgoing.cancel = Some(Cancel { reason, until: None });
@@ -226,6 +229,7 @@ impl UserAgent {
 
     /// The leg's own clock.
     pub(super) fn leg_timeout(&mut self, leg: &mut Leg, now: Time) {
+        self.referrals_timeout(leg, now);
         if let Some(incoming) = &leg.incoming {
             if incoming.give_up <= now {
                 let status = incoming.give_up_status;
@@ -238,7 +242,8 @@ impl UserAgent {
             if outgoing.ring_until.is_some_and(|at| at <= now) {
                 let phrase = "No answer in time".to_owned();
                 let end = LegEvent::Failed { status: 408, phrase, reason: None, local: true };
-                self.abandon(leg, None, end, now);
+                // It rang, and nobody answered.
+                self.abandon(leg, Some(reason::q850(19)), end, now);
             } else if outgoing.cancel.as_ref().and_then(|c| c.until).is_some_and(|at| at <= now) {
                 let id = outgoing.transaction;
                 self.remove_client(id);

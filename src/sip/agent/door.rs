@@ -52,6 +52,7 @@ impl UserAgent {
         if !self.guard.admits(origin) {
             return self.count(Counter::DroppedByGuard);
         }
+        self.moment = now;
         match Message::parse(bytes) {
             Ok(Message::Request(request)) => self.receive_request(request, arrival),
             Ok(Message::Response(response)) => self.receive_response(&response, arrival),
@@ -176,7 +177,11 @@ impl UserAgent {
             Method::Invite => match self.admit(&request, arrival) {
                 Ok((offer, merge)) => {
                     let Some(identity) = self.identify(&request, via, arrival) else { return };
-                    return self.invited(request, via, key, merge, offer, identity, arrival);
+                    match self.to_be_replaced(&request, &identity, arrival) {
+                        Ok(Some(leg)) => return self.replace(leg, request, via, key, merge, offer, arrival),
+                        Ok(None) => return self.invited(request, via, key, merge, offer, identity, arrival),
+                        Err(refusal) => refusal,
+                    }
                 }
                 Err(refusal) => refusal,
             },
@@ -188,7 +193,9 @@ impl UserAgent {
                 Err(refusal) => refusal,
             },
             Method::Register => return self.registering(&request, via, key, arrival),
-            Method::Bye | Method::Info => Refusal::new(481),
+            Method::Bye | Method::Info | Method::Notify => Refusal::new(481),
+            // Who is in no call with us has nothing to refer (RFC 3515 §2.4.2): that would be a dialler for everybody.
+            Method::Refer => Refusal::new(403),
             _ => Refusal::new(405),
         };
         self.turn_away(&request, via, arrival, &refusal);

@@ -123,6 +123,9 @@ impl UserAgent {
                     return;
                 }
                 leg.left = true;
+                if self.goes_on_without(leg) {
+                    return;
+                }
                 let reason = reason_of(&request.headers);
                 if leg.state == State::Incoming {
                     return self.withdraw(leg, reason, now);
@@ -148,6 +151,8 @@ impl UserAgent {
                 let content_type = request.headers.text(&Name::ContentType).unwrap_or_default().into_owned();
                 self.tell(leg, LegEvent::Info { content_type, body: request.body.clone() });
             }
+            Method::Refer => self.referred(leg, id, request, arrival),
+            Method::Notify => self.notified(leg, id, request, arrival),
             Method::Options => {
                 let mut response = self.response(leg, request, 200, arrival.peer);
                 self.describe(&mut response, arrival.peer);

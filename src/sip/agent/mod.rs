@@ -11,6 +11,7 @@
 //! - `keying`: whose SDP may hold keys.
 //! - `identity`: who it comes from. `register`: REGISTER and its answers.
 //! - `incoming`, `outgoing`: the two sides of a leg.
+//! - `refer`, `follow`, `notify`: a call that is sent on, by us or by the peer; `replaces`: dialogs that change places.
 //! - `redirected`: a 3xx to our INVITE.
 //! - `request`: requests outside of any dialog.
 //! - `identified`: who has proved a name by certificate.
@@ -22,15 +23,19 @@ mod capabilities;
 mod command;
 mod config;
 mod door;
+mod follow;
 mod guarded;
 mod identified;
 mod identity;
 mod incoming;
 mod keying;
+mod notify;
 mod outgoing;
 mod output;
 mod redirected;
+mod refer;
 mod register;
+mod replaces;
 mod request;
 #[cfg(test)]
 mod tests;

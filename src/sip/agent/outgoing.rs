@@ -47,6 +47,7 @@ impl UserAgent {
 
     /// The same, by a way of its own: a registered contact's flow, a route set.
     pub fn place_by(&mut self, leg: LegId, invite: OutgoingInvite, way: &Way, now: Time) {
+        self.moment = now;
         if self.legs.contains_key(&leg) {
             return;
         }
@@ -58,7 +59,13 @@ impl UserAgent {
         self.sweep();
     }
 
-    fn try_place(&mut self, id: LegId, invite: OutgoingInvite, way: &Way, now: Time) -> Result<(), (u16, String)> {
+    pub(super) fn try_place(
+        &mut self,
+        id: LegId,
+        invite: OutgoingInvite,
+        way: &Way,
+        now: Time,
+    ) -> Result<(), (u16, String)> {
         if self.legs.len() >= self.config.limits.legs {
             self.count(Counter::Overloaded);
             return Err((503, "Too many calls".to_owned()));
@@ -183,7 +190,9 @@ impl UserAgent {
                     self.dialog_lost(leg, status, now);
                 }
             }
-            (Purpose::Info | Purpose::Bye | Purpose::Cancel | Purpose::Outside, _) => {}
+            (Purpose::Refer, _) => self.refer_heard(leg, response),
+            (Purpose::Notify, 200..) => self.notify_heard(leg, id, status, now),
+            (Purpose::Info | Purpose::Bye | Purpose::Cancel | Purpose::Notify | Purpose::Outside, _) => {}
         }
         self.reoffer_if_free(leg, now);
     }
@@ -379,6 +388,8 @@ impl UserAgent {
                     self.finish(&mut leg, State::Over, event);
                 }
                 Purpose::Reinvite => self.reoffer_refused(&mut leg, id, status, now),
+                Purpose::Refer => self.refer_refused(&mut leg, status, crate::sip::message::reason_phrase(status)),
+                Purpose::Notify => self.notify_heard(&mut leg, id, status, now),
                 Purpose::Info if !leg.is_ended() => {
                     self.tell(&leg, LegEvent::InfoAnswered { status });
                     if status == 408 {
@@ -398,7 +409,10 @@ impl UserAgent {
         let Some(transaction) = self.clients.get(&id) else { return };
         let again = transaction.peer.connection.is_some()
             && !transaction.moved
-            && matches!(transaction.purpose, Purpose::Bye | Purpose::Info | Purpose::Reinvite);
+            && matches!(
+                transaction.purpose,
+                Purpose::Bye | Purpose::Info | Purpose::Reinvite | Purpose::Refer | Purpose::Notify
+            );
         if !again {
             return self.client_failed(id, 503, now);
         }

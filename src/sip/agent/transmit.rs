@@ -36,7 +36,7 @@ impl UserAgent {
             .find(|c| c.address.transport == transport && c.address.local.ip().to_canonical().is_ipv4() == ipv4)
     }
 
-    fn contact_for(&self, peer: Peer) -> Option<&Contact> {
+    pub(super) fn contact_for(&self, peer: Peer) -> Option<&Contact> {
         self.contact(peer.transport, peer.remote.ip())
     }
 
@@ -58,10 +58,12 @@ impl UserAgent {
         if let Some(leg) = leg {
             self.trace(leg, Flow::Sent, peer, bytes.clone(), again);
         }
+        let leg = leg.map(|leg| self.serving.get(&leg).copied().unwrap_or(leg));
         self.output(AgentOutput::Send { peer, bytes, leg });
     }
 
     pub(super) fn trace(&mut self, leg: LegId, flow: Flow, peer: Peer, bytes: Bytes, retransmission: bool) {
+        let leg = self.serving.get(&leg).copied().unwrap_or(leg);
         let bytes = without_credentials(bytes);
         let bytes = without_keys(&bytes).map_or(bytes, Bytes::from);
         let line = bytes.split(|b| matches!(b, b'\r' | b'\n')).find(|l| !l.is_empty()).unwrap_or_default();

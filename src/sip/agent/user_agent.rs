@@ -68,6 +68,13 @@ pub struct UserAgent {
     wakeups: BinaryHeap<Reverse<(Time, u64, Wake)>>,
     wakeup_count: u64,
     outputs: VecDeque<AgentOutput>,
+    /// Legs that work for another one (a REFER that is followed, a dialog that was replaced): call control knows that
+    /// one only. As many as legs.
+    pub(super) serving: HashMap<LegId, LegId>,
+    /// What happened on those: (for whom, on which, what; none: the one it works for is gone). Emptied by `sweep`.
+    served: VecDeque<(LegId, LegId, Option<LegEvent>)>,
+    /// The time of the input that is being worked on.
+    pub(super) moment: Time,
     /// Legs that may have nothing left.
     ending: Vec<LegId>,
 }
@@ -97,6 +104,8 @@ pub(super) enum Purpose {
     Invite,
     Reinvite,
     Info,
+    Refer,
+    Notify,
     Bye,
     Cancel,
     /// Outside of any dialog: its "leg" is a request's name.
@@ -196,6 +205,9 @@ impl UserAgent {
             wakeups: BinaryHeap::new(),
             wakeup_count: 0,
             outputs: VecDeque::new(),
+            serving: HashMap::new(),
+            served: VecDeque::new(),
+            moment: Time::EPOCH,
             ending: Vec::new(),
         }
     }
@@ -246,6 +258,7 @@ impl UserAgent {
         self.guard.timeout(now);
         self.tell_bans();
         self.registrar_timeout(now);
+        self.moment = now;
         while let Some(Reverse((at, _, wake))) = self.wakeups.peek().copied() {
             if at > now {
                 break;
@@ -471,14 +484,22 @@ impl UserAgent {
 
     /// Forgets legs that are over and have no transaction left.
     pub(super) fn sweep(&mut self) {
+        while let Some((master, follower, event)) = self.served.pop_front() {
+            self.served(master, follower, event, self.moment);
+        }
         while let Some(id) = self.ending.pop() {
             let over = self.legs.get(&id).is_some_and(|leg| leg.state == State::Over);
             if over && self.references.get(&id).copied().unwrap_or(0) == 0 {
                 if let Some(leg) = self.legs.remove(&id) {
                     self.by_tag.remove(&leg.local_tag);
+                    if let Some(follower) = leg.referrals.theirs.and_then(|theirs| theirs.follower) {
+                        self.served.push_back((id, follower, None));
+                    }
                 }
                 self.references.remove(&id);
-                self.outputs.push_back(AgentOutput::Gone(id));
+                if self.serving.remove(&id).is_none() {
+                    self.outputs.push_back(AgentOutput::Gone(id));
+                }
             } else if self.references.get(&id) == Some(&0) && !self.legs.contains_key(&id) {
                 // The last transaction of a request outside of any dialog.
                 self.references.remove(&id);
@@ -489,6 +510,7 @@ impl UserAgent {
     /// A send failed, or a connection closed. Requests on it fail with 503, or, within a dialog, are sent once more
     /// over a new connection; responses wait for the request to be repeated and then take a new connection.
     pub fn transport_lost(&mut self, peer: &Peer, now: Time) {
+        self.moment = now;
         let Some(ids) = self.by_remote.get(&(peer.transport, peer.remote)) else { return };
         let mut ids: Vec<u64> = ids.iter().copied().collect();
         ids.sort_unstable();
@@ -555,7 +577,24 @@ impl UserAgent {
     }
 
     pub(super) fn tell(&mut self, leg: &Leg, event: LegEvent) {
-        self.outputs.push_back(AgentOutput::Leg(leg.id, event));
+        match self.serving.get(&leg.id) {
+            Some(master) => self.served.push_back((*master, leg.id, Some(event))),
+            None => self.outputs.push_back(AgentOutput::Leg(leg.id, event)),
+        }
+    }
+
+    /// All transactions of these two legs change hands.
+    pub(super) fn swap_transactions(&mut self, one: LegId, other: LegId) {
+        let swap = |leg: &mut LegId| match *leg {
+            was if was == one => *leg = other,
+            was if was == other => *leg = one,
+            _ => {}
+        };
+        self.clients.values_mut().for_each(|transaction| swap(&mut transaction.leg));
+        self.servers.values_mut().for_each(|transaction| swap(&mut transaction.leg));
+        let (of_one, of_other) = (self.references.remove(&one), self.references.remove(&other));
+        self.references.insert(one, of_other.unwrap_or(0));
+        self.references.insert(other, of_one.unwrap_or(0));
     }
 
     /// Tells call control that the leg is over, once: the states after that are silent.

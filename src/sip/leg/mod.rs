@@ -14,6 +14,7 @@
 //! | Over | call control has been told the end; transactions run out | when the last is gone, the leg is |
 
 mod events;
+pub(crate) mod referral;
 pub(crate) mod state;
 mod transfer;
 

@@ -9,6 +9,7 @@ use crate::sip::dialog::Dialog;
 use crate::sip::digest::Authenticator;
 use crate::sip::guard::Source;
 use crate::sip::leg::Credentials;
+use crate::sip::leg::referral::Referrals;
 use crate::sip::message::Request;
 use crate::sip::peer::Peer;
 use crate::sip::sdp::{Description, LocalDescription};
@@ -85,6 +86,7 @@ pub(crate) struct Leg {
     pub waiting_reoffer: Option<WaitingReoffer>,
     pub credentials: Option<Credentials>,
     pub authenticator: Authenticator,
+    pub referrals: Referrals,
     /// When the agent's clock will look at it next.
     pub scheduled: Option<Time>,
 }
@@ -194,6 +196,7 @@ impl Leg {
             waiting_reoffer: None,
             credentials: None,
             authenticator: Authenticator::default(),
+            referrals: Referrals::default(),
             scheduled: None,
         }
     }
@@ -229,6 +232,7 @@ impl Leg {
         let accepted = self.unacknowledged.iter().flat_map(|u| [Some(u.again), Some(u.give_up)]);
         let reoffer = self.waiting_reoffer.iter().map(|w| if self.is_free_to_offer() { w.at } else { None });
         let reinvite = self.reinvite.iter().map(|r| Some(r.give_up));
-        incoming.chain(outgoing).chain(accepted).chain(reoffer).chain(reinvite).flatten().min()
+        let referrals = std::iter::once(self.referrals.deadline(self.is_ended()));
+        incoming.chain(outgoing).chain(accepted).chain(reoffer).chain(reinvite).chain(referrals).flatten().min()
     }
 }

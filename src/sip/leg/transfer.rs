@@ -35,6 +35,8 @@ pub struct Refer {
     pub referred_by: Option<Party>,
     /// Headers that the peer's INVITE shall have.
     pub headers: Vec<(String, String)>,
+    /// Shall the peer tell of the outcome? Not: `Refer-Sub: false` (RFC 4488), which a peer may not know.
+    pub subscribe: bool,
     /// How long the outcome is waited for.
     pub timeout: Duration,
 }

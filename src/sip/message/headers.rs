@@ -80,6 +80,7 @@ names! {
     Reason "Reason";
     RecordRoute "Record-Route";
     RecvInfo "Recv-Info";
+    ReferSub "Refer-Sub";
     ReferTo "Refer-To" b'r';
     ReferredBy "Referred-By" b'b';
     RejectContact "Reject-Contact" b'j';

@@ -18,6 +18,7 @@ mod auth;
 #[cfg(feature = "rsip")]
 #[path = "rsip.rs"]
 mod conversion;
+mod diverted;
 mod error;
 mod headers;
 mod lex;
@@ -25,6 +26,9 @@ mod method;
 mod name_addr;
 mod params;
 mod parse;
+pub mod reason;
+mod refer;
+mod replaces;
 mod status;
 pub mod stream;
 mod typed;
@@ -39,11 +43,14 @@ use std::borrow::Cow;
 pub use auth::AuthParams;
 #[cfg(feature = "rsip")]
 pub use conversion::NotForRsip;
+pub use diverted::{Diversion, History, MAX_DIVERSIONS, diversions, history};
 pub use error::{Answerable, BuildError, HeaderError, ParseError, Problem};
 pub use headers::{Header, HeaderValue, Headers, Name, OtherName};
 pub use method::{Method, OtherMethod};
 pub use name_addr::{Contacts, NameAddr};
 pub use params::Params;
+pub use refer::{Event, SIPFRAG, SubscriptionState, read_sipfrag, write_sipfrag};
+pub use replaces::Replaces;
 pub use status::reason_phrase;
 pub use typed::{CSeq, MediaType};
 pub use uri::{Host, OtherUri, SipUri, TelUri, Uri};

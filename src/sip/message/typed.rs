@@ -54,7 +54,7 @@ impl MediaType {
 
 impl Headers {
     /// The one value of a header that may stand once only; `None` where it is missing.
-    fn single(&self, name: Name) -> Result<Option<&[u8]>, HeaderError> {
+    pub(super) fn single(&self, name: Name) -> Result<Option<&[u8]>, HeaderError> {
         let mut values = self.iter().filter(|h| *h.name() == name).map(Header::value);
         match (values.next(), values.next()) {
             (_, Some(_)) => Err(HeaderError::new(name, "stands more than once")),

@@ -297,6 +297,16 @@ impl SipUri {
         self.headers.as_deref()
     }
 
+    /// Puts these headers after the `?` in place of what is there; names and values are escaped as need be.
+    pub fn set_headers<'a>(&mut self, headers: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        let plain = |b| lex::is_unreserved(b) || matches!(b, b'[' | b']' | b'/' | b':' | b'+' | b'$');
+        let list: Vec<String> = headers
+            .into_iter()
+            .map(|(n, v)| format!("{}={}", lex::escape(n.as_bytes(), plain), lex::escape(v.as_bytes(), plain)))
+            .collect();
+        self.headers = Some(list.join("&")).filter(|list| !list.is_empty());
+    }
+
     /// The headers one by one, escapes resolved.
     pub fn header_list(&self) -> Vec<(String, String)> {
         let plain = |part: &str| lex::text(&lex::unescape(part.as_bytes())).into_owned();

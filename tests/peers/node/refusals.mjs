@@ -85,7 +85,6 @@ for (const operation of [
   () => app.client.createGroupCall([callee, number], app.callback),
   () => app.client.connectCall({ kind: "serverCallLocator", id: "abc" }, app.callback),
   () => app.client.connectCall({ kind: "roomCallLocator", id: "abc" }, app.callback),
-  () => connection.transferCallToParticipant(number),
   () => connection.addParticipant({ targetParticipant: number }),
   () => connection.removeParticipant(callee),
   () => connection.muteParticipant(callee),

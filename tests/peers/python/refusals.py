@@ -82,7 +82,6 @@ for operation in [
     lambda: app.client.create_group_call([callee, number], app.callback),
     lambda: app.client.connect_call(app.callback, server_call_id="abc"),
     lambda: app.client.connect_call(app.callback, room_id="abc"),
-    lambda: connection.transfer_call_to_participant(number),
     lambda: connection.add_participant(number),
     lambda: connection.remove_participant(callee),
     lambda: connection.mute_participant(callee),

@@ -9,6 +9,7 @@ mod register;
 mod server;
 mod simulation;
 mod torture;
+mod transfer;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
