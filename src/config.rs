@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::session::{Codec, SrtpPolicy};
+use crate::sip::transport::tls::ClientCertificates;
 
 /// One setting as a user meets it.
 pub struct Setting {
@@ -33,6 +34,9 @@ impl Setting {
 
 /// The setting that names the file itself: by flag and environment only.
 pub const CONFIG_FILE: &str = "config";
+
+const ADDRESSES: &str =
+    "PORT, or IP:PORT to listen elsewhere than `bind` says, or several, separated by commas; port 0 takes a free one";
 
 const ADDRESS: &str = "PORT, or IP:PORT to listen elsewhere than `bind` says; port 0 takes a free one";
 
@@ -57,7 +61,84 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting { name: "http", default: "8080", allowed: ADDRESS, help: "Where the REST API listens, plain" },
     Setting { name: "https", default: "8443", allowed: ADDRESS, help: "Where the REST API listens with TLS" },
-    Setting { name: "sip", default: "5060", allowed: ADDRESS, help: "Where SIP listens, UDP and TCP" },
+    Setting {
+        name: "sip",
+        default: "5060",
+        allowed: ADDRESSES,
+        help: "Where SIP listens, UDP and TCP; 0.0.0.0:5060,[::]:5060 for IPv4 and IPv6",
+    },
+    Setting {
+        name: "sip-tls",
+        default: "next",
+        allowed: "next for the port after each of sip's, off, or as sip",
+        help: "Where SIP listens with TLS",
+    },
+    Setting {
+        name: "sip-ws",
+        default: "off",
+        allowed: "off, or as sip",
+        help: "Where SIP listens for WebSocket (RFC 7118), for browsers in trusted networks",
+    },
+    Setting {
+        name: "sip-wss",
+        default: "off",
+        allowed: "off, or as sip",
+        help: "Where SIP listens for WebSocket with TLS",
+    },
+    Setting {
+        name: "sip-ws-origins",
+        default: "",
+        allowed: "origins as https://phone.example.com, separated by commas; empty for all",
+        help: "The web pages that may connect by WebSocket",
+    },
+    Setting {
+        name: "sip-tls-certificate",
+        default: "",
+        allowed: "a PEM file with the chain, or empty for one of the engine's own CA",
+        help: "The certificate for SIP over TLS; a changed file is used from the next connection on",
+    },
+    Setting {
+        name: "sip-tls-key",
+        default: "",
+        allowed: "a PEM file; needed with sip-tls-certificate",
+        help: "Its private key",
+    },
+    Setting {
+        name: "sip-tls-ca",
+        default: "",
+        allowed: "a PEM file, or empty for whom the system trusts",
+        help: "Who signs the certificates of servers that we call over TLS",
+    },
+    Setting {
+        name: "sip-tls-verify",
+        default: "true",
+        allowed: "true or false",
+        help: "Whether servers must prove their names; false is for tests",
+    },
+    Setting {
+        name: "sip-tls-clients",
+        default: "off",
+        allowed: "off, asked or required",
+        help: "Whether those who connect over TLS show a certificate",
+    },
+    Setting {
+        name: "sip-tls-client-ca",
+        default: "",
+        allowed: "a PEM file, or empty for the same as sip-tls-ca",
+        help: "Who signs their certificates",
+    },
+    Setting {
+        name: "sip-udp-max-bytes",
+        default: "1300",
+        allowed: "0 to 65507, 0 for no limit",
+        help: "Longer requests go by TCP instead of UDP, where the other end takes it (RFC 3261 18.1.1)",
+    },
+    Setting {
+        name: "name-servers",
+        default: "",
+        allowed: "IP addresses, each with :PORT if it is not 53, separated by commas; empty for the system's",
+        help: "Who is asked for NAPTR, SRV and addresses of SIP domains",
+    },
     Setting {
         name: "rtp-ports",
         default: "20000-29999",
@@ -67,7 +148,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "advertise",
         default: "",
-        allowed: "an IP address, or empty for the one SIP listens on",
+        allowed: "an IP address, one of IPv4 and one of IPv6, or empty for those SIP listens on",
         help: "The address put into SDP and Contact, for an engine behind NAT",
     },
     Setting { name: "data-dir", default: "./strowger-data", allowed: "a folder", help: "Database, keys, prompts" },
@@ -335,12 +416,34 @@ pub struct Config {
     pub http: SocketAddr,
     /// TLS REST listener.
     pub https: SocketAddr,
-    /// SIP listener, UDP and TCP.
-    pub sip: SocketAddr,
+    /// SIP listeners, UDP and TCP each; never empty.
+    pub sip: Vec<SocketAddr>,
+    /// SIP listeners with TLS.
+    pub sip_tls: Vec<SocketAddr>,
+    /// SIP listeners for WebSocket.
+    pub sip_ws: Vec<SocketAddr>,
+    /// SIP listeners for WebSocket with TLS.
+    pub sip_wss: Vec<SocketAddr>,
+    /// Origins that may connect by WebSocket; none: all.
+    pub sip_ws_origins: Vec<String>,
+    /// Certificate chain and key for SIP over TLS; none: of our own CA.
+    pub sip_tls_certificate: Option<(PathBuf, PathBuf)>,
+    /// Who signs servers' certificates; none: whom the system trusts.
+    pub sip_tls_ca: Option<PathBuf>,
+    /// Whether servers must prove their names.
+    pub sip_tls_verify: bool,
+    /// Whether clients show certificates.
+    pub sip_tls_clients: ClientCertificates,
+    /// Who signs them; none: as for servers.
+    pub sip_tls_client_ca: Option<PathBuf>,
+    /// The longest request that leaves as a datagram; 0: any.
+    pub sip_udp_max_bytes: usize,
+    /// DNS servers; none: the system's.
+    pub name_servers: Vec<SocketAddr>,
     /// First and last UDP port for RTP and RTCP, inclusive; (0, 0): any free ones.
     pub rtp_ports: (u16, u16),
-    /// The address for SDP and Contact, where it is not the bound one.
-    pub advertise: Option<IpAddr>,
+    /// The addresses for SDP and Contact, at most one a family, where they are not the bound ones.
+    pub advertise: Vec<IpAddr>,
     /// Database, keys, certificates, uploaded prompts.
     pub data_dir: PathBuf,
     /// How long a stop waits for running calls.
@@ -505,6 +608,14 @@ impl Config {
     pub fn from_values(values: &Values) -> Result<Config, ConfigError> {
         let seconds = |name, low, high| values.parse(name, number(low, high)).map(Duration::from_secs);
         let bind = values.parse("bind", |text| text.parse().map_err(|_| "this is not an IP address".to_owned()))?;
+        let sip = values.parse("sip", addresses(bind))?;
+        let key = values.parse("sip-tls-key", optional_file)?;
+        let sip_tls_certificate = values.parse("sip-tls-certificate", |text| match (optional_file(text)?, &key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key.clone()))),
+            (Some(_), None) => Err("sip-tls-key is not set".to_owned()),
+            (None, Some(_)) => Err("sip-tls-key is set".to_owned()),
+        })?;
         let media_threads = match values.parse("media-threads", number(0, 64))? {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n as usize,
@@ -513,9 +624,23 @@ impl Config {
         Ok(Config {
             http: values.parse("http", address(bind))?,
             https: values.parse("https", address(bind))?,
-            sip: values.parse("sip", address(bind))?,
+            sip_tls: match values.parse("sip-tls", unless("next", listeners(bind)))? {
+                Some(listed) => listed,
+                None => sip.iter().map(|a| SocketAddr::new(a.ip(), next_port(a.port()))).collect(),
+            },
+            sip,
+            sip_ws: values.parse("sip-ws", listeners(bind))?,
+            sip_wss: values.parse("sip-wss", listeners(bind))?,
+            sip_ws_origins: values.parse("sip-ws-origins", origins)?,
+            sip_tls_certificate,
+            sip_tls_ca: values.parse("sip-tls-ca", optional_file)?,
+            sip_tls_verify: values.parse("sip-tls-verify", boolean)?,
+            sip_tls_clients: values.parse("sip-tls-clients", client_certificates)?,
+            sip_tls_client_ca: values.parse("sip-tls-client-ca", optional_file)?,
+            sip_udp_max_bytes: values.parse("sip-udp-max-bytes", number(0, 65_507))? as usize,
+            name_servers: values.parse("name-servers", name_servers)?,
             rtp_ports: values.parse("rtp-ports", port_range)?,
-            advertise: values.parse("advertise", optional_ip)?,
+            advertise: values.parse("advertise", advertised)?,
             data_dir: values.parse("data-dir", folder)?,
             drain: seconds("drain-seconds", 0, 3600)?,
             tls_names: values.parse("tls-names", names)?,
@@ -571,6 +696,66 @@ fn address(bind: IpAddr) -> impl Fn(&str) -> Result<SocketAddr, String> {
         Ok(port) => Ok(SocketAddr::new(bind, port)),
         Err(_) => text.parse().map_err(|_| "this is neither PORT nor IP:PORT".to_owned()),
     }
+}
+
+/// The most addresses that one setting lists.
+const MAX_ADDRESSES: usize = 16;
+
+fn addresses(bind: IpAddr) -> impl Fn(&str) -> Result<Vec<SocketAddr>, String> {
+    move |text| {
+        let found = text.split(',').map(|one| address(bind)(one.trim())).collect::<Result<Vec<_>, _>>()?;
+        if found.len() > MAX_ADDRESSES { Err(format!("these are more than {MAX_ADDRESSES}")) } else { Ok(found) }
+    }
+}
+
+fn listeners(bind: IpAddr) -> impl Fn(&str) -> Result<Vec<SocketAddr>, String> {
+    move |text| if text == "off" { Ok(Vec::new()) } else { addresses(bind)(text) }
+}
+
+fn unless<T>(
+    word: &'static str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> impl Fn(&str) -> Result<Option<T>, String> {
+    move |text| if text == word { Ok(None) } else { read(text).map(Some) }
+}
+
+/// The port after that one; any free one stays that.
+fn next_port(port: u16) -> u16 {
+    if port == 0 { 0 } else { port.checked_add(1).unwrap_or(0) }
+}
+
+fn origins(text: &str) -> Result<Vec<String>, String> {
+    let listed: Vec<String> =
+        text.split(',').map(|o| o.trim().trim_end_matches('/').to_owned()).filter(|o| !o.is_empty()).collect();
+    match listed.iter().find(|o| !o.starts_with("https://") && !o.starts_with("http://")) {
+        Some(bad) => Err(format!("{bad:?} does not begin with https:// or http://")),
+        None => Ok(listed),
+    }
+}
+
+fn optional_file(text: &str) -> Result<Option<PathBuf>, String> {
+    match text {
+        "" => Ok(None),
+        path if Path::new(path).is_file() => Ok(Some(PathBuf::from(path))),
+        _ => Err("there is no such file".to_owned()),
+    }
+}
+
+fn client_certificates(text: &str) -> Result<ClientCertificates, String> {
+    match text {
+        "off" => Ok(ClientCertificates::Off),
+        "asked" => Ok(ClientCertificates::Asked),
+        "required" => Ok(ClientCertificates::Required),
+        _ => Err("this is none of off, asked, required".to_owned()),
+    }
+}
+
+fn name_servers(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let read = |one: &str| match one.parse::<IpAddr>() {
+        Ok(ip) => Ok(SocketAddr::new(ip, 53)),
+        Err(_) => one.parse::<SocketAddr>().map_err(|_| format!("{one:?} is neither IP nor IP:PORT")),
+    };
+    text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(read).collect()
 }
 
 fn number(low: u64, high: u64) -> impl Fn(&str) -> Result<u64, String> {
@@ -647,15 +832,19 @@ fn port_range(text: &str) -> Result<(u16, u16), String> {
     Ok((first, last))
 }
 
-fn optional_ip(text: &str) -> Result<Option<IpAddr>, String> {
-    if text.is_empty() {
-        return Ok(None);
+fn advertised(text: &str) -> Result<Vec<IpAddr>, String> {
+    let mut found: Vec<IpAddr> = Vec::new();
+    for one in text.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+        match one.parse::<IpAddr>() {
+            Ok(ip) if ip.is_unspecified() => return Err("nobody can reach that address".to_owned()),
+            Ok(ip) if found.iter().any(|other| other.is_ipv4() == ip.is_ipv4()) => {
+                return Err(format!("{one} is the second of its kind"));
+            }
+            Ok(ip) => found.push(ip),
+            Err(_) => return Err("this is not an IP address".to_owned()),
+        }
     }
-    match text.parse::<IpAddr>() {
-        Ok(ip) if ip.is_unspecified() => Err("nobody can reach that address".to_owned()),
-        Ok(ip) => Ok(Some(ip)),
-        Err(_) => Err("this is not an IP address".to_owned()),
-    }
+    Ok(found)
 }
 
 fn folder(text: &str) -> Result<PathBuf, String> {
@@ -727,8 +916,29 @@ mod tests {
     #[test]
     fn every_default_is_allowed() {
         let config = Config::from_values(&Values::default()).unwrap();
-        assert!(config.http.ip().is_loopback() && config.https.ip().is_loopback() && config.sip.ip().is_loopback());
+        assert!(config.http.ip().is_loopback() && config.https.ip().is_loopback());
         assert_eq!(config.rtp_ports, (20000, 29999));
+        let at = |port| vec![SocketAddr::from(([127, 0, 0, 1], port))];
+        assert_eq!((config.sip, config.sip_tls, config.sip_ws), (at(5060), at(5061), Vec::new()));
+    }
+
+    #[test]
+    fn sip_may_listen_in_both_families_and_tls_beside_it() {
+        let mut values = Values::default();
+        values.offer("sip", "0.0.0.0:5070, [::]:5070".into(), "flag");
+        values.offer("sip-wss", "[::1]:7443".into(), "flag");
+        values.offer("advertise", "192.0.2.1,2001:db8::1".into(), "flag");
+        values.offer("name-servers", "192.0.2.53, [::1]:5353".into(), "flag");
+        let config = Config::from_values(&values).unwrap();
+        let parsed = |list: &[&str]| list.iter().map(|a| a.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        assert_eq!(config.sip, parsed(&["0.0.0.0:5070", "[::]:5070"]));
+        assert_eq!(config.sip_tls, parsed(&["0.0.0.0:5071", "[::]:5071"]));
+        assert_eq!(config.sip_wss, parsed(&["[::1]:7443"]));
+        assert_eq!(config.name_servers, parsed(&["192.0.2.53:53", "[::1]:5353"]));
+        assert_eq!(config.advertise.len(), 2);
+        let mut off = Values::default();
+        off.offer("sip-tls", "off".into(), "flag");
+        assert!(Config::from_values(&off).unwrap().sip_tls.is_empty());
     }
 
     #[test]
@@ -758,6 +968,13 @@ mod tests {
             ("rtp-ports", "80-90"),
             ("advertise", "0.0.0.0"),
             ("advertise", "example.com"),
+            ("advertise", "192.0.2.1,192.0.2.2"),
+            ("sip-tls", "on"),
+            ("sip-ws", "next"),
+            ("sip-ws-origins", "phone.example.com"),
+            ("sip-tls-certificate", "/nowhere.pem"),
+            ("sip-tls-clients", "true"),
+            ("name-servers", "dns.example"),
             ("drain-seconds", "3601"),
             ("drain-seconds", "-1"),
             ("max-calls", "0"),
@@ -787,7 +1004,7 @@ mod tests {
         values.offer("bind", "0.0.0.0".into(), "flag");
         values.offer("http", "127.0.0.1:8081".into(), "flag");
         let config = Config::from_values(&values).unwrap();
-        assert_eq!(config.sip, "0.0.0.0:5060".parse().unwrap());
+        assert_eq!(config.sip, ["0.0.0.0:5060".parse().unwrap()]);
         assert_eq!(config.https, "0.0.0.0:8443".parse().unwrap());
         assert_eq!(config.http, "127.0.0.1:8081".parse().unwrap());
     }

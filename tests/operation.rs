@@ -7,6 +7,7 @@ mod prompts;
 mod rules;
 mod starting;
 mod stopping;
+mod transports;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

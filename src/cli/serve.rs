@@ -54,7 +54,7 @@ fn greeting(engine: &Engine) -> String {
         "Strowger {version} is running.\n\
          \n\
          REST API           http://{http}  https://{https}\n\
-         SIP                {sip} (UDP and TCP)\n\
+         SIP                {sip} (UDP and TCP){secure}\n\
          data directory     {data}\n\
          connection string  {data}/connection-string   (for the Azure SDKs)\n\
          access keys        {data}/{key}\n\
@@ -69,6 +69,7 @@ fn greeting(engine: &Engine) -> String {
         http = listeners.http,
         https = listeners.https,
         sip = listeners.sip_udp,
+        secure = listeners.sip(crate::sip::peer::Transport::Tls).map_or(String::new(), |tls| format!("  {tls} (TLS)")),
         key = key.display(),
     )
 }

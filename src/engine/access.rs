@@ -45,11 +45,11 @@ pub fn policy(hub: &Hub) -> Arc<Policy> {
 
 /// Hosts and ports that are ours in a SIP address: the domains that are set, the realm where it is one, the addresses
 /// that we listen on or are reached at.
-pub fn here(config: &Config, addresses: &[SocketAddr], advertised: IpAddr) -> (Vec<Host>, Vec<u16>) {
+pub fn here(config: &Config, addresses: &[SocketAddr], advertised: &[IpAddr]) -> (Vec<Host>, Vec<u16>) {
     let domain = config.realm.contains('.').then_some(&config.realm);
     let names = config.sip_domains.iter().chain(domain).filter_map(|name| name.parse().ok());
     let listening = addresses.iter().map(|address| address.ip()).filter(|ip| !ip.is_unspecified());
-    let mut hosts: Vec<Host> = names.chain(listening.chain([advertised]).map(Host::from)).collect();
+    let mut hosts: Vec<Host> = names.chain(listening.chain(advertised.iter().copied()).map(Host::from)).collect();
     let mut known = Vec::new();
     hosts.retain(|host| {
         !known.contains(host) && {

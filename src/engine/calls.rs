@@ -216,7 +216,9 @@ async fn create(hub: &Arc<Hub>, wish: CreateCall) -> Result<CallProperties, Call
         fallback: None,
         permit: None,
     };
-    let mut settings = hub.call_settings.clone();
+    let first = about.route.as_ref().and_then(|route| route.leads.first()?.round.branches.first());
+    let mut settings =
+        first.map_or_else(|| hub.call_settings.clone(), |branch| hub.settings_towards(branch.destination.ip()));
     settings.follow_referrals = may_refer;
     let call = Call::outgoing(setup, settings, now);
     spawn(Arc::clone(hub), call, about, beginning, inbox);

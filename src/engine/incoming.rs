@@ -76,7 +76,7 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
         peer: invitation.identity.clone(),
     };
     tracing::info!(id = %about.id, from = %decision.from, to = %decision.to, rule = decision.rule.as_deref(), "incoming call");
-    let mut settings = hub.call_settings.clone();
+    let mut settings = hub.settings_towards(invitation.peer.remote.ip());
     settings.follow_referrals = super::referral::may_refer(hub, &invitation.identity);
     let mut beginning = beginning(hub, &about, &setup, &invitation, &decision);
     beginning.permit = permit;

@@ -113,6 +113,8 @@ pub struct Hub {
     call_settings: CallSettings,
     /// The address put into SDP.
     advertised: IpAddr,
+    /// The same for each family that SIP listens in.
+    advertised_all: Vec<IpAddr>,
     /// Finds the way to SIP URIs.
     locator: Locator,
     tokens: IncomingContextKey,
@@ -156,6 +158,13 @@ impl Hub {
     /// An address of ours as others know it: the advertised one where it is none in particular.
     fn reached_at(&self, local: SocketAddr) -> SocketAddr {
         if local.ip().is_unspecified() { SocketAddr::new(self.advertised, local.port()) } else { local }
+    }
+
+    /// What a call lives by whose first leg is with somebody at this address.
+    fn settings_towards(&self, remote: IpAddr) -> CallSettings {
+        let ipv4 = remote.to_canonical().is_ipv4();
+        let advertised = self.advertised_all.iter().find(|ip| ip.is_ipv4() == ipv4).copied();
+        CallSettings { advertised: advertised.unwrap_or(self.advertised), ..self.call_settings.clone() }
     }
 
     fn own_url(&self) -> &str {

@@ -1,7 +1,7 @@
 //! Brings the engine up, in order, and takes it down again.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -34,6 +34,7 @@ use crate::random::Random;
 use crate::sip::agent::{AgentConfig, AgentLimits, ContactAddress, TimerConfig, UserAgent};
 use crate::sip::peer::Transport;
 use crate::sip::transport::locate::Locator;
+use crate::sip::transport::tls::{Tls, TlsSettings};
 use crate::sip::transport::{BindError, TransportConfig, Transports};
 use crate::store::{Store, StoreError, Writer, WriterSettings};
 
@@ -43,18 +44,36 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// How long events may take to leave at the end; what is left is taken up at the next start.
 const FLUSH: Duration = Duration::from_secs(10);
 
-/// Where the engine can be reached.
+/// One SIP listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SipListener {
+    /// What it speaks.
+    pub transport: Transport,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+/// Where the engine can be reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Listeners {
     /// REST.
     pub http: SocketAddr,
     /// REST over TLS.
     pub https: SocketAddr,
-    /// SIP over UDP.
+    /// SIP over UDP: the first of its listeners.
     pub sip_udp: SocketAddr,
-    /// SIP over TCP.
+    /// SIP over TCP: the first of its listeners.
     pub sip_tcp: SocketAddr,
+    /// All SIP listeners.
+    pub sip: Vec<SipListener>,
+}
+
+impl Listeners {
+    /// The first listener for a SIP transport; none: it is not spoken.
+    pub fn sip(&self, transport: Transport) -> Option<SocketAddr> {
+        self.sip.iter().find(|listener| listener.transport == transport).map(|listener| listener.address)
+    }
 }
 
 /// The engine could not start.
@@ -76,8 +95,11 @@ pub enum StartError {
     #[error("bind or {setting}: cannot listen on {address}: {cause}; give an address of this machine, or 0.0.0.0")]
     NotOurs { setting: &'static str, address: SocketAddr, cause: io::Error },
     /// The SIP listener cannot be opened.
-    #[error("{0}; is another program there? Change the setting sip")]
+    #[error("{0}; is another program there? Change the setting {setting}", setting = .0.setting)]
     Sip(#[from] BindError),
+    /// SIP over TLS cannot be had.
+    #[error("sip-tls: {0}")]
+    SipTls(#[from] crate::sip::transport::tls::TlsError),
     /// The media threads cannot be started.
     #[error(transparent)]
     Media(#[from] crate::media::worker::MediaError),
@@ -114,7 +136,14 @@ impl Engine {
         let files = TlsFiles { ca: data_dir.path("ca.pem"), private: data_dir.path("tls") };
         let http = listen("http", config.http)?;
         let https = listen("https", config.https)?;
-        let (limits, sip) = (Limits::default(), TransportConfig::new(config.sip));
+        let mut names = config.tls_names.clone();
+        for own in config.sip.iter().map(|bound| advertised(&config, bound.ip()).to_string()) {
+            if !names.contains(&own) {
+                names.push(own);
+            }
+        }
+        let tls = load_or_create(&files, &names, clock.now(), &mut random)?;
+        let (limits, sip) = (Limits::default(), sip_transports(&config, &files)?);
         let share =
             Share::of(open_files::raise(), limits.connections, sip.max_connections, sip.max_connections_per_source);
         let limits = Limits { connections: share.http, ..limits };
@@ -129,14 +158,12 @@ impl Engine {
             https: address_of("https", &https, config.https)?,
             sip_udp: transports.udp_address(),
             sip_tcp: transports.tcp_address(),
+            sip: transports
+                .listening()
+                .iter()
+                .map(|&(transport, address)| SipListener { transport, address })
+                .collect(),
         };
-
-        let mut names = config.tls_names.clone();
-        let own = advertised(&config, &listeners).to_string();
-        if !names.contains(&own) {
-            names.push(own);
-        }
-        let tls = load_or_create(&files, &names, clock.now(), &mut random)?;
 
         let time: crate::store::Clock = Arc::new(move || clock.now());
         let store = Store::open(&data_dir.path("strowger.db")).await?;
@@ -163,11 +190,15 @@ impl Engine {
             calls: Default::default(),
             archive: Default::default(),
             call_settings: call_settings(&config, &listeners),
-            advertised: advertised(&config, &listeners),
-            locator: Locator::new(vec![
-                (Transport::Udp, listeners.sip_udp.ip()),
-                (Transport::Tcp, listeners.sip_tcp.ip()),
-            ]),
+            advertised: advertised(&config, listeners.sip_udp.ip()),
+            advertised_all: config.sip.iter().map(|bound| advertised(&config, bound.ip())).collect(),
+            locator: Locator::new(
+                transports.listening().iter().map(|(transport, address)| (*transport, address.ip())).collect(),
+                Arc::clone(transports.destinations()),
+                &config.name_servers,
+                Arc::new(move || clock.now()),
+                random.fork(),
+            ),
             tokens: IncomingContextKey::new(secrets.token_key),
             rules: ArcSwap::from_pointee(crate::rules::Table::default()),
             subscriptions: Default::default(),
@@ -177,13 +208,13 @@ impl Engine {
             policy: Default::default(),
             here: super::access::here(
                 &config,
-                &[listeners.sip_udp, listeners.sip_tcp],
-                advertised(&config, &listeners),
+                &listeners.sip.iter().map(|listener| listener.address).collect::<Vec<_>>(),
+                &config.sip.iter().map(|bound| advertised(&config, bound.ip())).collect::<Vec<_>>(),
             ),
             changes: Default::default(),
             draining: AtomicBool::new(false),
             overloaded: AtomicBool::new(false),
-            own_url: format!("http://{}", reachable(listeners.http, advertised(&config, &listeners))),
+            own_url: format!("http://{}", reachable(listeners.http, advertised(&config, listeners.sip_udp.ip()))),
             random: Mutex::new(random.fork()),
             config,
         });
@@ -204,7 +235,7 @@ impl Engine {
         super::access::restore(&hub, &mut agent).await?;
         tokio::spawn(Signalling::new(Arc::clone(&hub), agent, transports).run(inbound, signal_inbox));
         let handle = Handle::new();
-        let engine = Arc::new(Engine { hub, listeners, handle: handle.clone(), data_dir, secrets });
+        let engine = Arc::new(Engine { hub, listeners: listeners.clone(), handle: handle.clone(), data_dir, secrets });
         let api = Api::new(
             Arc::clone(&engine) as Arc<dyn Calls>,
             Arc::clone(&engine) as Arc<dyn Administration>,
@@ -253,7 +284,7 @@ impl Engine {
 
     /// Where it can be reached.
     pub fn listeners(&self) -> Listeners {
-        self.listeners
+        self.listeners.clone()
     }
 
     /// Where its files are.
@@ -288,22 +319,61 @@ fn address_of(setting: &'static str, listener: &TcpListener, wanted: SocketAddr)
 }
 
 /// How a client writes a listener's address: a wildcard is no address to go to.
-fn reachable(listener: SocketAddr, advertised: std::net::IpAddr) -> SocketAddr {
+fn reachable(listener: SocketAddr, advertised: IpAddr) -> SocketAddr {
     if listener.ip().is_unspecified() { SocketAddr::new(advertised, listener.port()) } else { listener }
 }
 
-/// The address for SDP and Contact: the one that is set, else the one that is bound; for a wildcard, loopback's kin
-/// would reach nobody, so the address that leads outside is looked up.
-fn advertised(config: &Config, listeners: &Listeners) -> std::net::IpAddr {
-    let bound = listeners.sip_udp.ip();
-    config.advertise.unwrap_or_else(|| if bound.is_unspecified() { outside_address(bound) } else { bound })
+/// The address for SDP and Contact in the family of a bound one: the one that is set, else the bound one itself; for a
+/// wildcard, loopback's kin would reach nobody, so the address that leads outside is looked up.
+fn advertised(config: &Config, bound: IpAddr) -> IpAddr {
+    let set = config.advertise.iter().find(|ip| ip.is_ipv4() == bound.is_ipv4());
+    set.copied().unwrap_or_else(|| if bound.is_unspecified() { outside_address(bound) } else { bound })
+}
+
+/// What RTP listens on: as SIP, or everything where SIP listens in both families.
+fn media_address(config: &Config) -> IpAddr {
+    let first = config.sip.first().map_or(std::net::Ipv4Addr::LOCALHOST.into(), SocketAddr::ip);
+    let both = config.sip.iter().any(|address| address.is_ipv4() != first.is_ipv4());
+    if both { std::net::Ipv6Addr::UNSPECIFIED.into() } else { first }
+}
+
+/// The SIP listeners as they are set, with our own certificate where none is given.
+fn sip_transports(config: &Config, files: &TlsFiles) -> Result<TransportConfig, StartError> {
+    let own = |name: &str| files.private.join(name);
+    let settings = TlsSettings {
+        clients: config.sip_tls_clients,
+        client_ca: config.sip_tls_client_ca.clone(),
+        roots: config.sip_tls_ca.clone(),
+        also_trusted: Some(files.ca.clone()),
+        insecure: !config.sip_tls_verify,
+        ..match &config.sip_tls_certificate {
+            Some((chain, key)) => {
+                TlsSettings { chain: vec![chain.clone()], key: key.clone(), show_as_client: true, ..Default::default() }
+            }
+            None => TlsSettings {
+                chain: vec![own("server.pem"), files.ca.clone()],
+                key: own("server-key.pem"),
+                ..Default::default()
+            },
+        }
+    };
+    let first = config.sip.first().copied().unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
+    Ok(TransportConfig {
+        listen: config.sip.clone(),
+        tls_listen: config.sip_tls.clone(),
+        ws_listen: config.sip_ws.clone(),
+        wss_listen: config.sip_wss.clone(),
+        tls: Some(Arc::new(Tls::load(settings)?)),
+        origins: config.sip_ws_origins.clone(),
+        ..TransportConfig::new(first)
+    })
 }
 
 /// Which address of ours the system would use towards the outside; nothing is sent to find it.
-fn outside_address(unspecified: std::net::IpAddr) -> std::net::IpAddr {
+fn outside_address(unspecified: IpAddr) -> IpAddr {
     let (any, outside) = match unspecified {
-        std::net::IpAddr::V4(_) => ("0.0.0.0:0", "192.0.2.1:9"),
-        std::net::IpAddr::V6(_) => ("[::]:0", "[2001:db8::1]:9"),
+        IpAddr::V4(_) => ("0.0.0.0:0", "192.0.2.1:9"),
+        IpAddr::V6(_) => ("[::]:0", "[2001:db8::1]:9"),
     };
     let found = std::net::UdpSocket::bind(any).and_then(|socket| {
         socket.connect(outside)?;
@@ -344,7 +414,7 @@ fn start_media(
 ) -> Result<MediaPlane, crate::media::worker::MediaError> {
     let media = MediaConfig {
         threads: config.media_threads,
-        bind: config.sip.ip(),
+        bind: media_address(config),
         ports: config.rtp_ports.0..=config.rtp_ports.1,
         rtp_timeout: config.rtp_timeout.unwrap_or_default(),
         in_band: config.in_band_dtmf,
@@ -392,22 +462,29 @@ fn call_settings(config: &Config, listeners: &Listeners) -> CallSettings {
         ring_timeout: config.ring_timeout,
         // Each source has its own limit, which says which one it was; this one stands behind them.
         load_timeout: config.prompt_fetch_timeout + Duration::from_secs(20),
-        ..CallSettings::new(advertised(config, listeners))
+        ..CallSettings::new(advertised(config, listeners.sip_udp.ip()))
     }
 }
 
 fn agent_config(config: &Config, listeners: &Listeners) -> AgentConfig {
-    let host = advertised(config, listeners).to_string();
-    let contact =
-        |transport, local: SocketAddr| ContactAddress { transport, local, host: host.clone(), port: local.port() };
+    let contact = |listener: &SipListener| ContactAddress {
+        transport: listener.transport,
+        local: listener.address,
+        host: advertised(config, listener.address.ip()).to_string(),
+        port: listener.address.port(),
+    };
     AgentConfig {
-        contacts: vec![contact(Transport::Udp, listeners.sip_udp), contact(Transport::Tcp, listeners.sip_tcp)],
+        contacts: listeners.sip.iter().map(contact).collect(),
         user: "strowger".to_owned(),
         product: concat!("Strowger/", env!("CARGO_PKG_VERSION")).to_owned(),
         codecs: config.codecs.clone(),
         info_types: INFO_TYPES,
         srtp_over_insecure: config.srtp_over_insecure,
         timers: TimerConfig::default(),
-        limits: AgentLimits { half_open_per_source: config.guard_half_open.max(1) as usize, ..AgentLimits::default() },
+        limits: AgentLimits {
+            half_open_per_source: config.guard_half_open.max(1) as usize,
+            datagram: config.sip_udp_max_bytes,
+            ..AgentLimits::default()
+        },
     }
 }

@@ -139,7 +139,7 @@ async fn the_first_start_makes_keys_that_the_second_keeps() {
     let mut engine = Engine::start_in(&data, &[]);
     let listeners: Value = serde_json::from_str(&read("listeners.json")).expect("JSON");
     let names: Vec<&String> = listeners.as_object().expect("an object").keys().collect();
-    assert_eq!(names, ["http", "https", "sipTcp", "sipUdp"]);
+    assert_eq!(names, ["http", "https", "sip", "sipTcp", "sipUdp"]);
     let connection = read("connection-string");
     let key = read("access-key");
     let expected = format!("endpoint=https://{}/;accesskey={}\n", engine.address("https"), engine.key());

@@ -175,8 +175,11 @@ impl Drop for Engine {
 /// The command that starts an engine on free loopback ports.
 pub fn command(data: &Path, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_strowger"));
-    command.args(["--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--sip", "127.0.0.1:0"]);
+    command.args(["--http", "127.0.0.1:0", "--https", "127.0.0.1:0"]);
     // A flag may be given once only.
+    if !flags.contains(&"--sip") {
+        command.args(["--sip", "127.0.0.1:0"]);
+    }
     if !flags.contains(&"--rtp-ports") {
         command.args(["--rtp-ports", "0"]);
     }

@@ -42,8 +42,9 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 pub fn run(mut config: Config) -> Outcome<()> {
     super::serve::start_logging(&Config { log: "error".to_owned(), ..config.clone() });
     let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-    (config.http, config.https, config.sip) = (loopback, loopback, loopback);
-    config.advertise = None;
+    (config.http, config.https, config.sip) = (loopback, loopback, vec![loopback]);
+    (config.sip_tls, config.sip_ws, config.sip_wss) = (vec![loopback], Vec::new(), Vec::new());
+    config.advertise = Vec::new();
     config.data_dir = config.data_dir.join("demo");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {

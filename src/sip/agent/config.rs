@@ -57,6 +57,9 @@ pub struct AgentLimits {
     pub server_transactions: usize,
     /// `Retry-After` in our 503, in seconds.
     pub retry_after: u32,
+    /// The longest request that leaves as a datagram, in bytes (RFC 3261 §18.1.1); longer ones go by TCP where that can
+    /// be had. 0: all may.
+    pub datagram: usize,
     /// The longest body that we look at, in bytes; longer: 413.
     pub body: usize,
 }
@@ -69,6 +72,7 @@ impl Default for AgentLimits {
             half_open_per_source: 1_000,
             server_transactions: 50_000,
             retry_after: 10,
+            datagram: 1300,
             body: 65_536,
         }
     }

@@ -17,7 +17,7 @@ use crate::sip::guard::{Origin, Source};
 use crate::sip::leg::LegEvent;
 use crate::sip::leg::state::State;
 use crate::sip::message::{Headers, Message, Method, Name, Request, Response, Uri, Via, via};
-use crate::sip::peer::Peer;
+use crate::sip::peer::{Peer, Transport};
 use crate::sip::sdp::{CONTENT_TYPE, Description};
 use crate::sip::transaction::{Acknowledged, InviteServer, MergeKey, Server, ServerKey};
 use crate::time::Time;
@@ -356,6 +356,10 @@ impl UserAgent {
 
 /// Where the answers to a request go (§18.2.2, RFC 3581), and where they go when its connection is gone.
 pub(super) fn answer_to(via: &Via, peer: Peer) -> (Peer, Peer) {
+    // Who came by WebSocket cannot be connected to (RFC 7118 §5).
+    if matches!(peer.transport, Transport::Ws | Transport::Wss) {
+        return (peer, peer);
+    }
     if peer.transport.is_reliable() {
         let ip = via.received().or_else(|| via.host.ip()).unwrap_or(peer.remote.ip());
         let remote = SocketAddr::new(ip, via.sent_by_port());

@@ -17,7 +17,7 @@
 //! - `identified`: who has proved a name by certificate.
 //! - `command`: what call control says, and what a leg does in its own time.
 //! - `capabilities`: what we say that we can.
-//! - `transmit`: what leaves.
+//! - `transmit`: what leaves. `oversize`: what is too large for a datagram.
 
 mod capabilities;
 mod command;
@@ -32,6 +32,7 @@ mod keying;
 mod notify;
 mod outgoing;
 mod output;
+mod oversize;
 mod redirected;
 mod refer;
 mod register;

@@ -406,6 +406,9 @@ impl UserAgent {
 
     /// The way that a request went is gone. Within a dialog it is tried once more, over a new connection.
     pub(super) fn client_lost(&mut self, id: u64, now: Time) {
+        if self.back_to_udp(id, now) {
+            return;
+        }
         let Some(transaction) = self.clients.get(&id) else { return };
         let again = transaction.peer.connection.is_some()
             && !transaction.moved

@@ -12,7 +12,7 @@ use crate::session::LegId;
 use crate::sip::dialog::{Dialog, MAX_FORWARDS};
 use crate::sip::digest::Rounds;
 use crate::sip::leg::state::{Leg, SentAck, State, Unacknowledged};
-use crate::sip::message::{CSeq, Method, Name, NameAddr, Request, Response, Via, ViaTransport};
+use crate::sip::message::{CSeq, Method, Name, NameAddr, Request, Response, Uri, Via, ViaTransport};
 use crate::sip::peer::{Peer, Transport};
 use crate::sip::sdp::Family;
 use crate::sip::sdp::secrets::without_keys;
@@ -34,6 +34,15 @@ impl UserAgent {
         self.contacts
             .iter()
             .find(|c| c.address.transport == transport && c.address.local.ip().to_canonical().is_ipv4() == ipv4)
+    }
+
+    /// Our Contact towards this peer; where the Request-URI is `sips:`, so is it (RFC 3261 §8.1.1.8, §12.1.1).
+    fn contact_header(&self, peer: Peer, target: &Uri) -> Option<NameAddr> {
+        let mut header = self.contact_for(peer)?.header.clone();
+        if target.scheme() == "sips" {
+            header.uri = header.uri.into_secure();
+        }
+        Some(header)
     }
 
     pub(super) fn contact_for(&self, peer: Peer) -> Option<&Contact> {
@@ -79,7 +88,7 @@ impl UserAgent {
     }
 
     /// Puts our Via on top of a request; none: we do not speak that transport.
-    fn with_via(&mut self, mut request: Request, peer: Peer, branch: &str) -> Option<Request> {
+    pub(super) fn with_via(&mut self, mut request: Request, peer: Peer, branch: &str) -> Option<Request> {
         let contact = self.contact_for(peer)?;
         let protocol = match peer.transport {
             Transport::Udp => ViaTransport::Udp,
@@ -99,8 +108,8 @@ impl UserAgent {
 
     pub(super) fn dress(&self, request: &mut Request, peer: Peer) {
         if request.method == Method::Invite {
-            if let Some(contact) = self.contact_for(peer) {
-                request.headers.set_value(Name::Contact, &contact.header);
+            if let Some(contact) = self.contact_header(peer, &request.uri) {
+                request.headers.set_value(Name::Contact, &contact);
             }
             request.headers.set_value(Name::Allow, &ALLOW);
             request.headers.set_value(Name::Supported, &SUPPORTED);
@@ -135,14 +144,20 @@ impl UserAgent {
         now: Time,
     ) -> Option<u64> {
         let bare = request.clone();
-        let request = self.with_via(request, peer, branch)?;
+        let mut request = self.with_via(request, peer, branch)?;
+        let mut bytes = Bytes::from(request.to_bytes());
+        let (mut peer, mut datagram) = (peer, None);
+        if let Some(large) = self.way_for_large(peer, bytes.len(), now) {
+            request = self.with_via(bare.clone(), large, branch)?;
+            bytes = Bytes::from(request.to_bytes());
+            datagram = Some(std::mem::replace(&mut peer, large));
+        }
         let key = ClientKey::new(branch, &request.method);
         let reliable = peer.transport.is_reliable();
         let machine = match request.method {
             Method::Invite => ClientMachine::Invite(InviteClient::new(reliable, &self.config.timers, now)),
             _ => ClientMachine::Other(Client::new(reliable, &self.config.timers, now)),
         };
-        let bytes = Bytes::from(request.to_bytes());
         let moved = false;
         let id = self.add_client(NewClient {
             key,
@@ -155,6 +170,9 @@ impl UserAgent {
             rounds,
             moved,
         });
+        if let Some(transaction) = self.clients.get_mut(&id) {
+            transaction.datagram = datagram;
+        }
         self.send(peer, bytes, Some(leg), false);
         Some(id)
     }
@@ -278,8 +296,8 @@ impl UserAgent {
         }
         if request.method == Method::Invite && (101..300).contains(&status) {
             response.headers.copy_all(&Name::RecordRoute, &request.headers);
-            if let Some(contact) = self.contact_for(peer) {
-                response.headers.push_value(Name::Contact, &contact.header);
+            if let Some(contact) = self.contact_header(peer, &request.uri) {
+                response.headers.push_value(Name::Contact, &contact);
             }
             response.headers.push_value(Name::Allow, &ALLOW);
             response.headers.push_value(Name::Supported, &SUPPORTED);

@@ -59,6 +59,8 @@ pub struct UserAgent {
     pub(super) merges: HashMap<MergeKey, u64>,
     /// Transactions by the far end, to find those that a lost connection takes down.
     by_remote: HashMap<(Transport, SocketAddr), HashSet<u64>>,
+    /// Places that do not take TCP, and how long that is held of them; bounded in `oversize`.
+    pub(super) without_tcp: HashMap<SocketAddr, Time>,
     /// Names proved by certificate, by connection; bounded in `identified`.
     pub(super) identified: HashMap<u64, Vec<String>>,
     /// Incoming legs without final answer or without its ACK, by source. Bound: `limits.half_open`.
@@ -125,6 +127,8 @@ pub(super) struct ClientTransaction {
     pub ack: Option<Bytes>,
     /// It has been sent anew because its connection was gone; that is done once.
     pub moved: bool,
+    /// It goes by TCP for its size alone; where it would have gone.
+    pub datagram: Option<Peer>,
     scheduled: Option<Time>,
 }
 
@@ -200,6 +204,7 @@ impl UserAgent {
             merges: HashMap::new(),
             by_remote: HashMap::new(),
             identified: HashMap::new(),
+            without_tcp: HashMap::new(),
             half_open: HashMap::new(),
             half_open_total: 0,
             wakeups: BinaryHeap::new(),
@@ -412,11 +417,22 @@ impl UserAgent {
                 rounds: new.rounds,
                 ack: None,
                 moved: new.moved,
+                datagram: None,
                 scheduled: None,
             },
         );
         self.schedule_client(id);
         id
+    }
+
+    /// A transaction goes on elsewhere, from the start.
+    pub(super) fn moved_to(&mut self, id: u64, old: Peer, new: Peer) {
+        self.forget_remote(&old, id);
+        self.by_remote.entry((new.transport, new.remote)).or_default().insert(id);
+        if let Some(transaction) = self.clients.get_mut(&id) {
+            transaction.scheduled = None;
+        }
+        self.schedule_client(id);
     }
 
     pub(super) fn find_client(&self, key: &ClientKey) -> Option<u64> {

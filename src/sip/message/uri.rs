@@ -208,6 +208,14 @@ impl Uri {
         }
     }
 
+    /// The same as `sips:`, where it is a SIP URI.
+    pub fn into_secure(self) -> Uri {
+        match self {
+            Uri::Sip(sip) => Uri::Sip(SipUri { secure: true, ..sip }),
+            other => other,
+        }
+    }
+
     /// Does it carry `;lr` (RFC 3261 §16.12: a loose router)?
     pub fn is_loose_router(&self) -> bool {
         self.param("lr").is_some()

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::sip::peer::Transport;
+
 macro_rules! counted {
     ($($variant:ident $name:literal $doc:literal;)*) => {
         /// Something that is counted.
@@ -47,6 +49,19 @@ counted! {
     BrokenStreams "broken_streams" "Connections closed because their framing was lost.";
     MessagesReceived "stream_messages_received" "Messages that came on streams.";
     MessagesSent "stream_messages_sent" "Messages that left on streams.";
+    HandshakesFailed "handshakes_failed" "TLS or WebSocket handshakes that came to nothing, both ways.";
+    CertificatesReloaded "certificates_reloaded" "Times that a changed certificate was taken into use.";
+    CertificatesRefused "certificates_refused" "Times that a changed certificate could not be used.";
+    UdpReceived "udp_messages_received" "Messages that came by UDP.";
+    UdpSent "udp_messages_sent" "Messages that left by UDP.";
+    TcpReceived "tcp_messages_received" "Messages that came by TCP.";
+    TcpSent "tcp_messages_sent" "Messages that left by TCP.";
+    TlsReceived "tls_messages_received" "Messages that came by TLS.";
+    TlsSent "tls_messages_sent" "Messages that left by TLS.";
+    WsReceived "ws_messages_received" "Messages that came by WebSocket.";
+    WsSent "ws_messages_sent" "Messages that left by WebSocket.";
+    WssReceived "wss_messages_received" "Messages that came by secure WebSocket.";
+    WssSent "wss_messages_sent" "Messages that left by secure WebSocket.";
 }
 
 impl Default for Counts {
@@ -60,6 +75,28 @@ impl Counts {
         if let Some(counter) = self.0.get(counted as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// A message came.
+    pub(super) fn received(&self, transport: Transport) {
+        self.add(match transport {
+            Transport::Udp => Counted::UdpReceived,
+            Transport::Tcp => Counted::TcpReceived,
+            Transport::Tls => Counted::TlsReceived,
+            Transport::Ws => Counted::WsReceived,
+            Transport::Wss => Counted::WssReceived,
+        });
+    }
+
+    /// A message left.
+    pub(super) fn sent(&self, transport: Transport) {
+        self.add(match transport {
+            Transport::Udp => Counted::UdpSent,
+            Transport::Tcp => Counted::TcpSent,
+            Transport::Tls => Counted::TlsSent,
+            Transport::Ws => Counted::WsSent,
+            Transport::Wss => Counted::WssSent,
+        });
     }
 
     /// How often so far.

@@ -28,6 +28,9 @@ pub(super) fn open(address: SocketAddr, buffer: usize) -> std::io::Result<UdpSoc
     if let Err(error) = socket.set_recv_buffer_size(buffer) {
         tracing::warn!(%error, buffer, "the UDP receive buffer stays at its default");
     }
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
@@ -68,6 +71,7 @@ pub(super) async fn receive(
             counts.add(Counted::KeepAlives);
             continue;
         }
+        counts.received(Transport::Udp);
         let peer = Peer { transport: Transport::Udp, remote, local, connection: None };
         let Some(bytes) = shares.hold(remote.ip(), Bytes::copy_from_slice(bytes), inbound.capacity()) else {
             counts.add(Counted::DatagramsBeyondShare);
@@ -89,6 +93,7 @@ pub(super) fn send(socket: &UdpSocket, remote: SocketAddr, bytes: &[u8], counts:
     match socket.try_send_to(bytes, remote) {
         Ok(_) => {
             counts.add(Counted::DatagramsSent);
+            counts.sent(Transport::Udp);
             Ok(())
         }
         Err(error) => match error.kind() {

@@ -5,6 +5,7 @@ mod calls;
 mod client;
 mod offer_answer;
 mod overload;
+mod oversize;
 mod register;
 mod server;
 mod simulation;

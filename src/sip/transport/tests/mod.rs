@@ -1,6 +1,10 @@
 //! The transport layer on loopback, port 0. Times are limits of the layer under test, set short where one is to
 //! strike; nothing is slept for.
 
+mod families;
+mod secure;
+mod websocket;
+
 use std::time::Duration;
 
 use bytes::Bytes;
