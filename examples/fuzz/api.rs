@@ -206,6 +206,12 @@ impl Administration for Agreeable {
         let asked = serde_json::from_value::<ExplainRequest>(would_be_call).map_err(wrong);
         ready(asked.and_then(|asked| asked.into_candidate(noon()).map_err(wrong)).map(|_| json!({})))
     }
+    fn registrations<'a>(&'a self, _: &'a str) -> Pending<'a, Vec<Registration>, AdminError> {
+        ready(Ok(Vec::new()))
+    }
+    fn remove_registrations<'a>(&'a self, _: &'a str, _: Option<String>) -> Pending<'a, (), AdminError> {
+        ready(Ok(()))
+    }
     fn explain_route(&self, would_be_call: Value) -> Pending<'_, Value, AdminError> {
         let asked = serde_json::from_value::<ExplainRequest>(would_be_call).map_err(wrong);
         ready(asked.and_then(|asked| asked.into_candidate(noon()).map_err(wrong)).map(|_| json!({})))

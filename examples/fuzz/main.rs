@@ -5,6 +5,7 @@
 mod api;
 mod media;
 mod mutate;
+mod registrar;
 mod rules;
 mod sip;
 
@@ -37,6 +38,7 @@ const TARGETS: &[Row] = &[
     ("sip-stream", sip::streams),
     ("sip-agent", sip::agent),
     ("digest", sip::digest),
+    ("registrar", registrar::registrar),
     ("sdp", sip::sdp),
     ("rtp", media::rtp),
     ("rtcp", media::rtcp),
