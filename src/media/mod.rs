@@ -54,6 +54,7 @@ pub struct PlayId(pub u64);
 /// What call control asks of media. Commands for one leg are carried out in the order sent; one for a leg that is
 /// not open is dropped (it crossed the leg's end), except [`MediaCommand::Close`], which is always answered.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "Connect comes a few times a leg: a box gains nothing")]
 pub enum MediaCommand {
     /// Reserve an RTP/RTCP port pair. Answered by [`MediaEvent::Opened`] or [`MediaEvent::OpenFailed`].
     Open { leg: LegId },
