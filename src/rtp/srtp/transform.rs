@@ -196,10 +196,10 @@ impl Transform {
 
     /// From session keys, as RFC 7714's examples have them.
     #[cfg(test)]
-    pub fn galois_of_session_key(key: &[u8], salt: [u8; 12]) -> Self {
-        let provider = crypto::default_provider().unwrap();
-        let make = || Galois::new(provider.crypto(), key, salt).unwrap();
-        Transform(Ciphers::Galois { rtp: make(), rtcp: make() })
+    pub fn galois_of_session_key(key: &[u8], salt: [u8; 12]) -> Result<Self, SrtpError> {
+        let provider = crypto::default_provider().map_err(|_| SrtpError::Cipher)?;
+        let make = || Galois::new(provider.crypto(), key, salt);
+        Ok(Transform(Ciphers::Galois { rtp: make()?, rtcp: make()? }))
     }
 }
 

@@ -27,7 +27,8 @@ impl UserAgent {
 
     /// Who sends this request; none: that must be proved first, or is refused, and has been answered.
     pub(super) fn identify(&mut self, request: &Request, via: &Via, arrival: Arrival<'_>) -> Option<Identity> {
-        let names = arrival.peer.connection.and_then(|id| self.identified.get(&id)).map_or(&[][..], Vec::as_slice);
+        let names =
+            arrival.peer.connection.and_then(|id| self.identified.get(&id)).map(Vec::as_slice).unwrap_or_default();
         let origin = Origin::of(&arrival.peer);
         match self.entrance.admit(&self.policy, request, &arrival.peer, names, arrival.now) {
             Admission::As(identity) => {

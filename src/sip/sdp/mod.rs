@@ -160,9 +160,9 @@ fn direction_name(direction: Direction) -> &'static str {
 }
 
 #[cfg(test)]
-mod conformance;
+mod conformance_tests;
 #[cfg(test)]
-mod oddities;
+mod oddities_tests;
 #[cfg(test)]
 mod srtp_tests;
 #[cfg(test)]
