@@ -8,6 +8,7 @@ mod rules;
 mod starting;
 mod stopping;
 mod transports;
+mod trunks;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! What tests share: a running engine, a client of its REST API, a webhook, an RTP port, a relay that loses datagrams.
 
+mod carrier;
 mod client;
 mod engine;
 mod lossy;
@@ -7,6 +8,7 @@ mod one_call;
 mod rtp;
 mod webhook;
 
+pub use carrier::{Carrier, Manner};
 pub use client::Client;
 pub use engine::Engine;
 pub use lossy::Lossy;
