@@ -28,7 +28,7 @@ pub struct Route {
     /// Lower is looked at first; default 100.
     #[serde(default = "hundred")]
     pub order: i32,
-    /// Tried in this order; at most 16. None of them may be called: write `"blocked": true`.
+    /// Tried in this order; 1 to 16.
     pub trunks: Vec<By>,
     /// Who may call by it. Default: applications and users.
     #[serde(default)]

@@ -60,7 +60,7 @@ pub(super) fn in_words(refused: &Refused) -> String {
     let Refused { status, phrase, local, .. } = refused;
     match (local, status) {
         (true, 408) => "no answer in time".to_owned(),
-        (true, 503) => "no way there".to_owned(),
+        (true, 503) if phrase == "Service Unavailable" => "no way there".to_owned(),
         (true, _) => format!("failed here: {status} {phrase}"),
         (false, _) => format!("refused: {status} {phrase}"),
     }

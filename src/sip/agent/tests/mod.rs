@@ -7,6 +7,7 @@ mod offer_answer;
 mod overload;
 mod oversize;
 mod register;
+mod request;
 mod server;
 mod simulation;
 mod torture;
@@ -365,6 +366,7 @@ impl Bench {
             all.responses.extend(done.responses);
             all.events.extend(done.events);
             all.gone.extend(done.gone);
+            all.answered.extend(done.answered);
             all.counters.extend(done.counters);
             all.bans.extend(done.bans);
         }
