@@ -214,8 +214,8 @@ async fn registered_with_digest_called_by_the_contact_and_gone_with_the_trunk() 
     let contact = registers[1].headers.contact().expect("readable").expect("a Contact");
 
     // The carrier calls by that Contact; the number is To's, in our writing, and the rule knows the trunk.
-    let rule = json!({"name": "in", "priority": 1, "match": {"trunk": "reg", "to": "+442079460000"},
-        "action": {"type": "reject", "reason": "busy"}});
+    let rule = json!({"name": "in", "priority": 1, "match": {"trunk": ["reg"], "to": {"exact": "+442079460000"}},
+        "action": {"reject": {"reason": "busy"}}});
     engine.rule(rule).await;
     let sip = engine.address("sipUdp");
     let status =
