@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::Hub;
 use super::administration::{invalid, to_json};
 use crate::api::service::{AdminError, Existing, FieldProblem, Stored};
-use crate::sip::access::Policy;
 use crate::trunk::route::{Asker, check_route};
 use crate::trunk::{Problem, Route, Trunk, check};
 
@@ -35,7 +34,7 @@ pub async fn put_trunk(
     let mut trunk: Trunk = serde_json::from_value(document).map_err(|error| invalid("body", error.to_string()))?;
     refuse(check(&trunk))?;
     let before = hub.store.trunk(name).await?;
-    trunk.seal(&Policy::default().realm, before.as_ref());
+    trunk.seal(&hub.config.realm, before.as_ref());
     if let Some(inbound) = trunk.inbound.as_ref().filter(|inbound| inbound.secret.is_none()) {
         return Err(invalid("inbound.password", format!("is missing: {} has none yet", inbound.username)));
     }
