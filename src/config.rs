@@ -202,6 +202,18 @@ pub const SETTINGS: &[Setting] = &[
         help: "How long a caller rings before nobody's answer becomes 480",
     },
     Setting {
+        name: "session-expires",
+        default: "1800",
+        allowed: "0 to 86400 seconds; 0 for none",
+        help: "The session interval asked for (RFC 4028): a far end that vanished is noticed after it; at least min-se",
+    },
+    Setting {
+        name: "min-se",
+        default: "90",
+        allowed: "90 to 86400 seconds",
+        help: "The shortest session interval that is granted; shorter: 422",
+    },
+    Setting {
         name: "ring-timeout-seconds",
         default: "60",
         allowed: "1 to 600",
@@ -462,6 +474,10 @@ pub struct Config {
     pub registration_most: u32,
     /// Live calls at the most.
     pub max_calls: usize,
+    /// The session interval that we ask for, in seconds; 0: none.
+    pub session_expires: u32,
+    /// The shortest session interval that is granted, in seconds.
+    pub min_se: u32,
     /// How long a caller rings.
     pub answer_timeout: Duration,
     /// How long an outgoing call rings.
@@ -652,6 +668,8 @@ impl Config {
                 .parse("registration-most-seconds", number(60.max(registration_least.into()), 86_400))?
                 as u32,
             max_calls: values.parse("max-calls", number(1, 100_000))? as usize,
+            session_expires: values.parse("session-expires", number(0, 86_400))? as u32,
+            min_se: values.parse("min-se", number(90, 86_400))? as u32,
             answer_timeout: seconds("answer-timeout-seconds", 1, 600)?,
             ring_timeout: seconds("ring-timeout-seconds", 1, 600)?,
             rtp_timeout: Some(seconds("rtp-timeout-seconds", 0, 3600)?).filter(|d| !d.is_zero()),

@@ -10,7 +10,7 @@ use strowger::sip::digest::{Authenticator, Rounds, challenges};
 use strowger::sip::leg::{Credentials, LegCommand, OutgoingInvite, Party};
 use strowger::sip::message::stream::{Framed, Framer};
 use strowger::sip::message::{
-    Message, Name, NameAddr, Replaces, Response, Uri, Via, diversions, history, read_sipfrag, reason, via,
+    Headers, Message, Name, NameAddr, Replaces, Response, Uri, Via, diversions, history, read_sipfrag, reason, via,
 };
 use strowger::sip::peer::{Peer, Transport};
 use strowger::sip::sdp::{Description, Family, LocalDescription};
@@ -56,11 +56,17 @@ const SPICE: &[&[u8]] = &[
     b"tel:+1",
     b"INVITE ",
     b"CANCEL",
+    b"RSeq: 1\r\n",
+    b"RAck: 1 1 INVITE\r\n",
+    b"Require: 100rel\r\n",
+    b"Session-Expires: 90;refresher=uac\r\n",
+    b"Min-SE: 90\r\n",
 ];
 
 const INVITE: &str = "INVITE sip:strowger@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bKa;rport\r\n\
     Record-Route: <sip:198.51.100.9;lr>\r\nFrom: \"Carol\" <sip:carol@far.example>;tag=fara\r\nTo: <sip:strowger@192.0.2.1>\r\n\
     Call-ID: call-a\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\n\
+    Supported: 100rel, timer\r\nSession-Expires: 90;refresher=uas\r\nMin-SE: 90\r\nAllow: UPDATE, PRACK\r\n\
     Contact: \"A, B\" <sip:carol@198.51.100.7:5070;ob>;+sip.instance=\"<urn:x>\"\r\n\
     Subject: x\r\n y\r\nContent-Type: application/sdp\r\nContent-Length: LENGTH\r\n\r\nBODY";
 
@@ -129,6 +135,14 @@ fn read_message(bytes: &[u8]) -> bool {
     if let Some(value) = headers.text(&Name::Reason) {
         let _ = reason::read(&value);
     }
+    let _ = (headers.rseq(), headers.min_se());
+    if let Ok(rack) = headers.rack() {
+        let written = rack.to_string();
+        let mut headers = Headers::new();
+        headers.push(Name::RAck, &written).expect("numbers and a token");
+        assert_eq!(headers.rack(), Ok(rack));
+    }
+    let _ = headers.session_expires().map(|expires| expires.map(|e| e.to_string()));
     if let Ok(from) = headers.from() {
         assert_eq!(NameAddr::parse(from.to_string().as_bytes()).as_ref(), Ok(&from));
     }
@@ -250,8 +264,9 @@ impl Agent {
     /// Something that an application may wish.
     fn wish(&mut self) {
         let Some(&leg) = self.legs.get(self.random.below(self.legs.len().max(1) as u64) as usize) else { return };
-        let command = match self.random.below(8) {
+        let command = match self.random.below(9) {
             0 => LegCommand::Ring,
+            8 => LegCommand::Progress { media: media() },
             1..=3 => LegCommand::Accept { media: media() },
             4 => LegCommand::Refuse { status: 486, phrase: None, retry_after: None },
             5 => LegCommand::Reoffer { media: media() },

@@ -480,7 +480,11 @@ fn agent_config(config: &Config, listeners: &Listeners) -> AgentConfig {
         codecs: config.codecs.clone(),
         info_types: INFO_TYPES,
         srtp_over_insecure: config.srtp_over_insecure,
-        timers: TimerConfig::default(),
+        timers: TimerConfig {
+            session_expires: config.session_expires,
+            min_se: config.min_se,
+            ..TimerConfig::default()
+        },
         limits: AgentLimits {
             half_open_per_source: config.guard_half_open.max(1) as usize,
             datagram: config.sip_udp_max_bytes,

@@ -70,6 +70,17 @@ impl Dialog {
         })
     }
 
+    /// The 2xx to our INVITE came within a dialog that was early: route set and target are its (§13.2.2.4).
+    pub fn confirm(&mut self, response: &Response, peer: Peer) -> Result<(), HeaderError> {
+        let mut routes = response.headers.record_route()?;
+        routes.reverse();
+        self.routes = routes;
+        self.remote = response.headers.to()?;
+        self.refresh_target(response.headers.contact()?);
+        self.peer = peer;
+        Ok(())
+    }
+
     /// The Call-ID.
     pub fn call_id(&self) -> &str {
         &self.call_id

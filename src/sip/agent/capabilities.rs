@@ -2,10 +2,10 @@
 //! §8.2.2.3, §20.5, §20.37). What stands here is served; a feature adds its words when it is.
 
 /// The methods that we serve, for Allow.
-pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, REFER, NOTIFY";
+pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY";
 
 /// The extensions that we understand, for Supported.
-pub(super) const SUPPORTED: &str = "replaces, norefersub";
+pub(super) const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
 
 /// Those of `wanted` that are not ours, for Unsupported; none: all is well.
 pub(super) fn not_ours(wanted: Vec<String>) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use super::user_agent::{Purpose, UserAgent};
 use crate::session::{LegId, LocalMedia};
-use crate::sip::leg::state::{Cancel, Leg, RING_AGAIN, Reinvite, State, WaitingReoffer};
+use crate::sip::leg::state::{Cancel, Described, Leg, RING_AGAIN, Reinvite, State, WaitingReoffer};
 use crate::sip::leg::{CommandError, EndCause, LegCommand, LegEvent, Side};
 use crate::sip::message::{Method, Name, NameAddr, Uri, reason};
 use crate::sip::sdp::CONTENT_TYPE;
@@ -19,6 +19,7 @@ impl UserAgent {
         } else {
             match command {
                 LegCommand::Ring => self.ring(&mut leg, now),
+                LegCommand::Progress { media } => self.progress(&mut leg, media, now),
                 LegCommand::Accept { media } => self.answer(&mut leg, media, now),
                 LegCommand::Refuse { status, phrase, retry_after } => {
                     self.refuse_leg(&mut leg, status, phrase.as_deref(), retry_after, None, now)
@@ -41,43 +42,54 @@ impl UserAgent {
         let state = leg.state.name();
         let Some(incoming) = &mut leg.incoming else { return Err(CommandError::WrongState { state }) };
         incoming.ring_again = Some(now + RING_AGAIN);
-        let (id, invite) = (incoming.transaction, incoming.invite.clone());
-        if let Some(peer) = self.servers.get(&id).map(|t| t.peer) {
-            let ringing = self.response(leg, &invite, 180, peer);
-            self.respond(id, &ringing, now);
-        }
+        self.send_provisional(leg, 180, None, now);
         Ok(())
     }
 
-    fn answer(&mut self, leg: &mut Leg, media: LocalMedia, now: Time) -> Result<(), CommandError> {
+    pub(super) fn answer(&mut self, leg: &mut Leg, media: LocalMedia, now: Time) -> Result<(), CommandError> {
         let state = leg.state.name();
         let Some(incoming) = &leg.incoming else { return Err(CommandError::WrongState { state }) };
         if media.codecs.is_empty() {
             return Err(CommandError::BadValue { what: "a list of no codecs" });
         }
-        let (body, agreed) = match &incoming.offer {
-            Some(offer) => match leg.sdp.answer(offer, &media) {
-                Ok((body, agreed)) => (body, Some(agreed)),
+        if Self::must_wait_for_prack(leg) {
+            leg.reliable.accept = Some(media);
+            return Ok(());
+        }
+        let same = leg.local_media.as_ref() == Some(&media);
+        let mut later = None;
+        let (body, agreed) = match (leg.reliable.described, &incoming.offer) {
+            // The session stands already: its answer again, or, where we offered, nothing.
+            (Some(described), _) if leg.settled || same && described == Described::Answer => {
+                later = Some(media.clone()).filter(|_| !same);
+                let body = if described == Described::Answer { leg.sdp.repeat() } else { None };
+                (body, leg.media.clone())
+            }
+            (_, Some(offer)) => match leg.sdp.answer(offer, &media) {
+                Ok((body, agreed)) => (Some(body), Some(agreed)),
                 Err(_) => {
                     self.refuse_leg(leg, 488, None, None, None, now)?;
                     return Err(CommandError::NotAcceptable);
                 }
             },
-            None if leg.sdp.check(&media).is_err() => {
+            (_, None) if leg.sdp.check(&media).is_err() => {
                 self.refuse_leg(leg, 488, None, None, None, now)?;
                 return Err(CommandError::NotAcceptable);
             }
-            None => (leg.sdp.offer(&media), None),
+            (_, None) => (Some(leg.sdp.offer(&media)), None),
         };
         let Some(incoming) = self.take_incoming(leg) else { return Err(CommandError::WrongState { state }) };
-        leg.local_media = Some(media);
+        match later {
+            Some(media) => leg.waiting_reoffer = Some(WaitingReoffer { media, at: None, glares: 0 }),
+            None => leg.local_media = Some(media),
+        }
         leg.media.clone_from(&agreed);
         self.accept(leg, incoming.transaction, &incoming.invite, body, agreed.is_none(), false, now);
         self.tell(leg, LegEvent::Accepted { media: agreed });
         Ok(())
     }
 
-    fn refuse_leg(
+    pub(super) fn refuse_leg(
         &mut self,
         leg: &mut Leg,
         status: u16,
@@ -138,7 +150,12 @@ impl UserAgent {
     }
 
     fn reoffer(&mut self, leg: &mut Leg, media: LocalMedia, now: Time) -> Result<(), CommandError> {
-        if !matches!(leg.state, State::Answered | State::Established) {
+        let early = match leg.state {
+            State::Incoming => leg.settled && leg.allows_update,
+            State::Calling => leg.only_early().is_some(),
+            _ => false,
+        };
+        if !early && !matches!(leg.state, State::Answered | State::Established) {
             return Err(CommandError::WrongState { state: leg.state.name() });
         }
         if media.codecs.is_empty() {
@@ -149,8 +166,18 @@ impl UserAgent {
         Ok(())
     }
 
-    /// Sends the re-INVITE that waits, if nothing is in its way and its time has come.
+    /// Sends the offer that waits, if nothing is in its way and its time has come: a re-INVITE, or an UPDATE before the
+    /// answer.
     pub(super) fn reoffer_if_free(&mut self, leg: &mut Leg, now: Time) {
+        if leg.is_free_to_update() {
+            return self.offer_by_update(leg, now);
+        }
+        if leg.waiting_reoffer.is_some()
+            && let Some(index) = leg.only_early()
+        {
+            self.in_early(leg, index, |agent, leg| agent.offer_by_update(leg, now));
+            return;
+        }
         if !leg.is_free_to_offer() {
             return;
         }
@@ -167,8 +194,14 @@ impl UserAgent {
         match sent {
             Some(transaction) => {
                 let give_up = now + self.config.timers.transaction();
-                leg.reinvite =
-                    Some(Reinvite { transaction, give_up, media: waiting.media, before, glares: waiting.glares });
+                leg.reinvite = Some(Reinvite {
+                    transaction,
+                    give_up,
+                    media: waiting.media,
+                    refresh: false,
+                    before,
+                    glares: waiting.glares,
+                });
             }
             None => {
                 leg.sdp.roll_back(&before);
@@ -230,12 +263,17 @@ impl UserAgent {
     /// The leg's own clock.
     pub(super) fn leg_timeout(&mut self, leg: &mut Leg, now: Time) {
         self.referrals_timeout(leg, now);
-        if let Some(incoming) = &leg.incoming {
+        if let Some(incoming) = &mut leg.incoming {
             if incoming.give_up <= now {
                 let status = incoming.give_up_status;
                 let _ = self.refuse_leg(leg, status, None, None, None, now);
             } else if incoming.ring_again.is_some_and(|at| at <= now) {
-                let _ = self.ring(leg, now);
+                incoming.ring_again = Some(now + RING_AGAIN);
+                let described = leg.reliable.described.and(leg.local_media.clone());
+                let _ = match described {
+                    Some(media) => self.progress(leg, media, now),
+                    None => self.ring(leg, now),
+                };
             }
         }
         if let Some(outgoing) = &leg.outgoing {
@@ -276,6 +314,8 @@ impl UserAgent {
             self.remove_client(id);
             self.reoffer_refused(leg, id, 408, now);
         }
+        self.unpracked_timeout(leg, now);
+        self.session_timeout(leg, now);
         self.reoffer_if_free(leg, now);
     }
 }

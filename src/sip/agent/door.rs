@@ -193,7 +193,7 @@ impl UserAgent {
                 Err(refusal) => refusal,
             },
             Method::Register => return self.registering(&request, via, key, arrival),
-            Method::Bye | Method::Info | Method::Notify => Refusal::new(481),
+            Method::Bye | Method::Info | Method::Prack | Method::Update | Method::Notify => Refusal::new(481),
             // Who is in no call with us has nothing to refer (RFC 3515 §2.4.2): that would be a dialler for everybody.
             Method::Refer => Refusal::new(403),
             _ => Refusal::new(405),
@@ -230,6 +230,7 @@ impl UserAgent {
         if !matches!(request.headers.contact(), Ok(Some(_))) {
             return Err(Refusal::because(400, "Bad Contact header: missing"));
         }
+        self.check_session(request)?;
         let offer = self.read_offer(request, arrival.peer)?;
         Ok((offer, merge))
     }
@@ -273,7 +274,7 @@ impl UserAgent {
         };
         let transaction = self.add_server(key, None, machine, answer_to(via, arrival.peer), id);
         if let Some(mut leg) = self.take(id) {
-            self.within(&mut leg, transaction, &request, arrival);
+            self.within_leg(&mut leg, transaction, &request, arrival);
             self.put(leg);
         }
     }
@@ -289,7 +290,7 @@ impl UserAgent {
         }
         let known = match (&leg.dialog, &leg.outgoing) {
             (Some(dialog), _) => dialog.is_with(from.tag()),
-            (None, Some(outgoing)) => outgoing.early.iter().any(|(tag, _)| tag.as_deref() == from.tag()),
+            (None, Some(outgoing)) => outgoing.early.iter().any(|early| early.tag.as_deref() == from.tag()),
             (None, None) => false,
         };
         known.then_some(id)
@@ -337,6 +338,7 @@ impl UserAgent {
             }
             // The options come from a token list, so they can be written.
             420 => drop(response.headers.push(Name::Unsupported, refusal.unsupported.join(", "))),
+            422 => response.headers.push_value(Name::MinSe, &self.config.timers.min_se),
             488 => warn_incompatible(&mut response),
             503 => response.headers.push_value(Name::RetryAfter, &self.config.limits.retry_after),
             _ => {}

@@ -49,6 +49,8 @@ impl UserAgent {
         let patience = self.config.timers.unanswered;
         let expires = request.headers.expires().ok().flatten().map(|s| Duration::from_secs(s.into()));
         self.open_half(&mut leg, Source::of(arrival.peer.remote.ip()));
+        leg.reliable.wanted = super::reliable::reliability(&request.headers);
+        leg.hear_allow(&request.headers);
         leg.incoming = Some(Incoming {
             transaction,
             invite: request,
@@ -100,8 +102,21 @@ impl UserAgent {
         }
     }
 
+    /// A request within a dialog of the leg's: its own, or an early one.
+    pub(super) fn within_leg(&mut self, leg: &mut Leg, id: u64, request: &Request, arrival: Arrival<'_>) {
+        let from = request.headers.from().ok();
+        let tag = from.as_ref().and_then(|from| from.tag());
+        let early = leg.outgoing.as_ref().and_then(|o| o.early.iter().position(|early| early.tag.as_deref() == tag));
+        match early {
+            Some(index) => {
+                self.in_early(leg, index, |agent, leg| agent.within(leg, id, request, arrival));
+            }
+            None => self.within(leg, id, request, arrival),
+        }
+    }
+
     /// A request within the leg's dialog, new and in a transaction of its own.
-    pub(super) fn within(&mut self, leg: &mut Leg, id: u64, request: &Request, arrival: Arrival<'_>) {
+    fn within(&mut self, leg: &mut Leg, id: u64, request: &Request, arrival: Arrival<'_>) {
         let now = arrival.now;
         if let Err(refusal) = check_welcome(request) {
             return self.refuse_within(leg, id, request, &refusal, arrival);
@@ -115,6 +130,8 @@ impl UserAgent {
         }
         match request.method {
             Method::Invite => self.reinvited(leg, id, request, arrival),
+            Method::Prack => self.pracked(leg, id, request, arrival),
+            Method::Update => self.updated(leg, id, request, arrival),
             Method::Bye if leg.left => self.refuse(leg, id, request, 481, now),
             Method::Bye => {
                 self.accept_simply(leg, id, request, arrival);
@@ -177,7 +194,14 @@ impl UserAgent {
         self.respond(id, &response, arrival.now);
     }
 
-    fn refuse_within(&mut self, leg: &Leg, id: u64, request: &Request, refusal: &Refusal, arrival: Arrival<'_>) {
+    pub(super) fn refuse_within(
+        &mut self,
+        leg: &Leg,
+        id: u64,
+        request: &Request,
+        refusal: &Refusal,
+        arrival: Arrival<'_>,
+    ) {
         if refusal.phrase.is_none() && refusal.unsupported.is_empty() {
             return self.refuse(leg, id, request, refusal.status, arrival.now);
         }
@@ -202,9 +226,13 @@ impl UserAgent {
             State::Answered | State::Established => {}
         }
         // Glare with a re-INVITE of ours, or an ACK still on its way.
-        if leg.reinvite.is_some() || leg.unacknowledged.is_some() {
+        if leg.reinvite.is_some() || leg.unacknowledged.is_some() || leg.awaits_answer() {
             return self.refuse(leg, id, request, 491, now);
         }
+        if self.refuses_session(leg, id, request, arrival) {
+            return;
+        }
+        leg.hear_allow(&request.headers);
         let offer = match self.read_offer(request, arrival.peer) {
             Ok(offer) => offer,
             Err(refusal) => return self.refuse_within(leg, id, request, &refusal, arrival),
@@ -220,7 +248,7 @@ impl UserAgent {
         if let Some(dialog) = &mut leg.dialog {
             dialog.refresh_target(request.headers.contact().ok().flatten());
         }
-        self.accept(leg, id, request, body, agreed.is_none(), true, now);
+        self.accept(leg, id, request, Some(body), agreed.is_none(), true, now);
         if let Some(agreed) = agreed
             && leg.media.as_ref() != Some(&agreed)
         {
@@ -257,6 +285,7 @@ impl UserAgent {
             }
         }
         if leg.state == State::Answered {
+            leg.settled = true;
             leg.state = State::Established;
             self.tell(leg, LegEvent::Confirmed);
         }

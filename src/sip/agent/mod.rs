@@ -17,6 +17,7 @@
 //! - `identified`: who has proved a name by certificate.
 //! - `command`: what call control says, and what a leg does in its own time.
 //! - `capabilities`: what we say that we can.
+//! - `reliable`, `update`, `session_timer`: offers and answers around the answer, and how long a session lasts.
 //! - `transmit`: what leaves. `oversize`: what is too large for a datagram.
 
 mod capabilities;
@@ -36,11 +37,14 @@ mod oversize;
 mod redirected;
 mod refer;
 mod register;
+mod reliable;
 mod replaces;
 mod request;
+mod session_timer;
 #[cfg(test)]
 mod tests;
 mod transmit;
+mod update;
 mod user_agent;
 
 pub use config::{AgentConfig, AgentLimits, ContactAddress, TimerConfig};

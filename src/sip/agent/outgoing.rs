@@ -9,7 +9,7 @@ use super::{AgentOutput, Counter};
 use crate::session::{LegId, NegotiatedMedia};
 use crate::sip::dialog::{Dialog, MAX_FORWARDS};
 use crate::sip::digest::{self, Rounds};
-use crate::sip::leg::state::{Leg, MAX_FORKS, MAX_GLARES, Outgoing, State, WaitingReoffer};
+use crate::sip::leg::state::{EarlyDialog, Leg, MAX_GLARES, Outgoing, State, WaitingReoffer};
 use crate::sip::leg::{EndCause, LegEvent, OutgoingInvite, Party, Side};
 use crate::sip::message::{CSeq, Method, Name, NameAddr, Request, Response, Uri};
 use crate::sip::peer::Peer;
@@ -18,7 +18,7 @@ use crate::sip::transaction::{ClientKey, Heard};
 use crate::time::Time;
 
 /// Header names that the stack itself writes.
-const OWN: [Name; 17] = [
+const OWN: [Name; 21] = [
     Name::Via,
     Name::From,
     Name::To,
@@ -36,6 +36,10 @@ const OWN: [Name; 17] = [
     Name::Supported,
     Name::Require,
     Name::UserAgent,
+    Name::SessionExpires,
+    Name::MinSe,
+    Name::RSeq,
+    Name::RAck,
 ];
 
 impl UserAgent {
@@ -97,6 +101,7 @@ impl UserAgent {
         let _ = request.headers.push(Name::CallId, &leg.call_id);
         request.headers.push_value(Name::CSeq, &CSeq { number: 1, method: Method::Invite });
         self.dress(&mut request, peer);
+        self.ask_session(&leg, &mut request);
         for (name, value) in &invite.headers {
             let refused = || (400, format!("The header {name:?} cannot be sent"));
             let name: Name = name.parse().map_err(|_| refused())?;
@@ -157,8 +162,28 @@ impl UserAgent {
         }
     }
 
-    /// A response that is news.
+    /// A response that is news, in the leg's dialog or an early one of its.
     fn heard(&mut self, leg: &mut Leg, id: u64, response: &Response, arrival: Arrival<'_>) {
+        match self.early_of(leg, id) {
+            Some(index) => {
+                self.in_early(leg, index, |agent, leg| agent.heard_in(leg, id, response, arrival));
+            }
+            None => self.heard_in(leg, id, response, arrival),
+        }
+        self.reoffer_if_free(leg, arrival.now);
+    }
+
+    /// The early dialog that a transaction belongs to.
+    fn early_of(&self, leg: &Leg, id: u64) -> Option<usize> {
+        let transaction = self.clients.get(&id)?;
+        if !matches!(transaction.purpose, Purpose::Prack | Purpose::Update) {
+            return None;
+        }
+        let to = transaction.request.headers.to().ok()?;
+        leg.outgoing.as_ref()?.early.iter().position(|early| early.tag.as_deref() == to.tag())
+    }
+
+    fn heard_in(&mut self, leg: &mut Leg, id: u64, response: &Response, arrival: Arrival<'_>) {
         let Some(transaction) = self.clients.get(&id) else { return };
         let (purpose, status, now) = (transaction.purpose, response.status(), arrival.now);
         if matches!(status, 401 | 407)
@@ -167,8 +192,11 @@ impl UserAgent {
         {
             return;
         }
+        if status == 422 && !leg.is_ended() && self.try_again_with_longer_session(leg, id, response, now) {
+            return;
+        }
         match (purpose, status) {
-            (Purpose::Invite, ..=199) => self.provisional(leg, response, now),
+            (Purpose::Invite, ..=199) => self.provisional(leg, id, response, arrival),
             (Purpose::Invite, 200..=299) => self.answered(leg, id, response, arrival),
             (Purpose::Invite, _) => {
                 let phrase = response.reason().into_owned();
@@ -182,6 +210,7 @@ impl UserAgent {
             (Purpose::Reinvite, ..=199) => {}
             (Purpose::Reinvite, 200..=299) => self.reoffer_answered(leg, id, response, arrival),
             (Purpose::Reinvite, _) => self.reoffer_refused(leg, id, status, now),
+            (Purpose::Update, 200..) => self.update_answered(leg, id, response, now),
             (Purpose::Info, 200..) => {
                 if !leg.is_ended() {
                     self.tell(leg, LegEvent::InfoAnswered { status });
@@ -192,9 +221,10 @@ impl UserAgent {
             }
             (Purpose::Refer, _) => self.refer_heard(leg, response),
             (Purpose::Notify, 200..) => self.notify_heard(leg, id, status, now),
-            (Purpose::Info | Purpose::Bye | Purpose::Cancel | Purpose::Notify | Purpose::Outside, _) => {}
+            // A PRACK that is refused leaves its response to be repeated, or not (RFC 3262 §4).
+            (Purpose::Info | Purpose::Bye | Purpose::Cancel | Purpose::Notify, _) => {}
+            (Purpose::Prack | Purpose::Update | Purpose::Outside, _) => {}
         }
-        self.reoffer_if_free(leg, now);
     }
 
     /// 401 or 407: the same request with credentials and the next number. False: that leads nowhere.
@@ -210,8 +240,23 @@ impl UserAgent {
         if leg.authenticator.challenged(challenges, &mut rounds, &mut self.random).is_err() {
             return false;
         }
+        self.start_again(leg, id, Some(rounds), now, |_| {})
+    }
+
+    /// The same request with a new number, our credentials, and what `change` makes of it, in the place of the old one.
+    pub(super) fn start_again(
+        &mut self,
+        leg: &mut Leg,
+        id: u64,
+        rounds: Option<Rounds>,
+        now: Time,
+        change: impl FnOnce(&mut Request),
+    ) -> bool {
+        let Some(transaction) = self.clients.get(&id) else { return false };
         let (mut request, peer, purpose) = (transaction.request.clone(), transaction.peer, transaction.purpose);
+        let rounds = rounds.unwrap_or_else(|| transaction.rounds.clone());
         let Ok(cseq) = request.headers.cseq() else { return false };
+        change(&mut request);
         let number = match &mut leg.dialog {
             Some(dialog) => dialog.next_cseq(),
             None => cseq.number.saturating_add(1),
@@ -228,36 +273,10 @@ impl UserAgent {
         if let Some(reinvite) = leg.reinvite.as_mut().filter(|r| r.transaction == id) {
             reinvite.transaction = new;
         }
+        if let Some(update) = leg.update.as_mut().filter(|u| u.transaction == id) {
+            update.transaction = new;
+        }
         true
-    }
-
-    fn provisional(&mut self, leg: &mut Leg, response: &Response, now: Time) {
-        let status = response.status();
-        if leg.state == State::Cancelling {
-            return self.cancel_if_heard(leg, now);
-        }
-        let Some(outgoing) = leg.outgoing.as_mut().filter(|_| leg.state == State::Calling && status > 100) else {
-            return;
-        };
-        let tag = response.headers.to().ok().and_then(|to| to.tag().map(str::to_owned));
-        let media = negotiate(&mut leg.sdp.clone(), response);
-        let mut news = media.clone();
-        if let Some((_, known)) = outgoing.early.iter_mut().find(|(t, _)| *t == tag) {
-            if media.is_some() {
-                if *known == media {
-                    news = None;
-                }
-                *known = media;
-            }
-        } else if outgoing.early.len() < MAX_FORKS {
-            outgoing.early.push((tag, media));
-        }
-        if (180..=189).contains(&status) {
-            self.tell(leg, LegEvent::Ringing { status });
-        }
-        if let Some(media) = news {
-            self.tell(leg, LegEvent::EarlyMedia { media, proven: true });
-        }
     }
 
     /// A 2xx to our first INVITE: the first makes the call, the others are forks that nobody wants (§13.2.2.4).
@@ -268,7 +287,18 @@ impl UserAgent {
         if self.acknowledge_again(leg, to.tag(), cseq.number, arrival.peer) {
             return;
         }
-        let Ok(mut dialog) = Dialog::outgoing(&invite, response, arrival.peer) else { return };
+        // A dialog that was early goes on with its numbers.
+        let known = |list: &mut Vec<EarlyDialog>| {
+            let index = list.iter().position(|early| early.tag.as_deref() == to.tag())?;
+            Some(list.remove(index))
+        };
+        let mut early = leg.outgoing.as_mut().and_then(|o| known(&mut o.early)).or_else(|| known(&mut leg.forks));
+        let continued = early.as_mut().and_then(|early| early.dialog.take()).and_then(|mut dialog| {
+            dialog.confirm(response, arrival.peer).ok()?;
+            Some(dialog)
+        });
+        let begun = || Dialog::outgoing(&invite, response, arrival.peer).ok();
+        let Some(mut dialog) = continued.or_else(begun) else { return };
         self.acknowledge(leg, &dialog, to.tag(), &invite);
         let now = arrival.now;
         if leg.state != State::Calling {
@@ -280,19 +310,27 @@ impl UserAgent {
             }
             return;
         }
-        let early = leg.outgoing.take().map(|o| o.early).unwrap_or_default();
-        let agreed = negotiate(&mut leg.sdp, response).or_else(|| {
-            let none_here = matches!(sdp_in(&response.headers, &response.body), Ok(None));
-            let same_fork = early.into_iter().find(|(tag, _)| tag.as_deref() == to.tag());
-            same_fork.and_then(|(_, media)| media).filter(|_| none_here)
-        });
+        leg.forks = leg.outgoing.take().map(|o| o.early).unwrap_or_default();
+        if let Some(early) = &mut early {
+            leg.exchange(early);
+        }
         leg.dialog = Some(dialog);
+        leg.hear_allow(&response.headers);
+        let none_here = matches!(sdp_in(&response.headers, &response.body), Ok(None));
+        // Another exchange has followed the first, whose answer is only repeated here; or this answer is the last word.
+        let agreed = if leg.renegotiated || leg.update.is_some() || none_here {
+            leg.media.clone()
+        } else {
+            negotiate(&mut leg.sdp, response)
+        };
         let Some(agreed) = agreed else {
             self.bye_leg(leg, None, now);
             let phrase = "The answer has no audio in common".to_owned();
             return self.finish(leg, State::Over, LegEvent::Failed { status: 488, phrase, reason: None, local: true });
         };
         leg.state = State::Established;
+        leg.settled = true;
+        self.session_answered(leg, response, now);
         leg.media = Some(agreed.clone());
         self.tell(leg, LegEvent::Accepted { media: Some(agreed) });
         self.tell(leg, LegEvent::Confirmed);
@@ -310,13 +348,17 @@ impl UserAgent {
         dialog.refresh_target(response.headers.contact().ok().flatten());
         self.acknowledge(leg, &dialog, to.tag(), &invite);
         leg.dialog = Some(dialog);
+        leg.hear_allow(&response.headers);
         let Some(reinvite) = leg.reinvite.take_if(|r| r.transaction == id) else { return };
+        self.session_answered(leg, response, arrival.now);
         match negotiate(&mut leg.sdp, response) {
+            Some(agreed) if reinvite.refresh => self.agree_anew(leg, agreed),
             Some(agreed) => {
                 leg.local_media = Some(reinvite.media);
                 leg.media = Some(agreed.clone());
                 self.tell(leg, LegEvent::MediaChanged { media: agreed });
             }
+            None if reinvite.refresh => leg.sdp.roll_back(&reinvite.before),
             None => {
                 leg.sdp.roll_back(&reinvite.before);
                 self.tell(leg, LegEvent::ReofferFailed { status: 488 });
@@ -328,10 +370,11 @@ impl UserAgent {
     pub(super) fn reoffer_refused(&mut self, leg: &mut Leg, id: u64, status: u16, now: Time) {
         let Some(reinvite) = leg.reinvite.take_if(|r| r.transaction == id) else { return };
         leg.sdp.roll_back(&reinvite.before);
+        if reinvite.refresh {
+            return self.refresh_refused(leg, status, now);
+        }
         if status == 491 && reinvite.glares < MAX_GLARES {
-            // Whoever made the Call-ID waits 2.1–4 s, the other 0–2 s, in steps of 10 ms.
-            let steps = if leg.owns_call_id { 210 + self.random.below(191) } else { self.random.below(201) };
-            let at = now + std::time::Duration::from_millis(10 * steps);
+            let at = now + self.glare_pause(leg);
             // A newer wish takes its place, but waits as long.
             let media = reinvite.media;
             let waiting = leg.waiting_reoffer.get_or_insert(WaitingReoffer { media, at: None, glares: 0 });
@@ -346,7 +389,7 @@ impl UserAgent {
     }
 
     /// The peer knows the dialog no more, or does not answer within it (§12.2.1.2).
-    fn dialog_lost(&mut self, leg: &mut Leg, status: u16, now: Time) {
+    pub(super) fn dialog_lost(&mut self, leg: &mut Leg, status: u16, now: Time) {
         if leg.is_ended() {
             return;
         }
@@ -390,6 +433,13 @@ impl UserAgent {
                 Purpose::Reinvite => self.reoffer_refused(&mut leg, id, status, now),
                 Purpose::Refer => self.refer_refused(&mut leg, status, crate::sip::message::reason_phrase(status)),
                 Purpose::Notify => self.notify_heard(&mut leg, id, status, now),
+                Purpose::Update => match self.early_of(&leg, id) {
+                    Some(index) => {
+                        let work = |agent: &mut Self, leg: &mut Leg| agent.update_refused(leg, id, status, None, now);
+                        self.in_early(&mut leg, index, work);
+                    }
+                    None => self.update_refused(&mut leg, id, status, None, now),
+                },
                 Purpose::Info if !leg.is_ended() => {
                     self.tell(&leg, LegEvent::InfoAnswered { status });
                     if status == 408 {
@@ -414,7 +464,7 @@ impl UserAgent {
             && !transaction.moved
             && matches!(
                 transaction.purpose,
-                Purpose::Bye | Purpose::Info | Purpose::Reinvite | Purpose::Refer | Purpose::Notify
+                Purpose::Bye | Purpose::Info | Purpose::Reinvite | Purpose::Update | Purpose::Refer | Purpose::Notify
             );
         if !again {
             return self.client_failed(id, 503, now);
@@ -435,6 +485,9 @@ impl UserAgent {
                 if let Some(reinvite) = leg.reinvite.as_mut().filter(|r| r.transaction == id) {
                     reinvite.transaction = new;
                 }
+                if let Some(update) = leg.update.as_mut().filter(|u| u.transaction == id) {
+                    update.transaction = new;
+                }
             }
             self.put(leg);
         }
@@ -443,7 +496,7 @@ impl UserAgent {
 }
 
 /// What a response with an SDP answer agrees on.
-fn negotiate(sdp: &mut LocalDescription, response: &Response) -> Option<NegotiatedMedia> {
+pub(super) fn negotiate(sdp: &mut LocalDescription, response: &Response) -> Option<NegotiatedMedia> {
     let body = sdp_in(&response.headers, &response.body).ok().flatten()?;
     sdp.accept(&Description::parse(body).ok()?).ok()
 }

@@ -110,6 +110,8 @@ pub enum Counter {
     AuthenticationFailed,
     /// A REGISTER changed a binding.
     Registered,
+    /// A reliable provisional response was never acknowledged.
+    PrackTimeout,
 }
 
 impl Counter {
@@ -134,6 +136,7 @@ impl Counter {
             Counter::Challenged => "challenged",
             Counter::AuthenticationFailed => "authentication_failed",
             Counter::Registered => "registered",
+            Counter::PrackTimeout => "prack_timeout",
         }
     }
 }

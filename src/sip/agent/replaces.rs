@@ -90,7 +90,8 @@ impl UserAgent {
         new.local_media = Some(media);
         new.media.clone_from(&agreed);
         new.dialog = Some(dialog);
-        self.accept(&mut new, transaction, &request, body, agreed.is_none(), false, now);
+        new.hear_allow(&request.headers);
+        self.accept(&mut new, transaction, &request, Some(body), agreed.is_none(), false, now);
         self.register(new);
 
         let was = leg.state;
@@ -134,7 +135,7 @@ fn names(leg: &Leg, wanted: &Replaces) -> bool {
     let tag = Some(wanted.from_tag.as_str());
     match (&leg.dialog, &leg.outgoing) {
         (Some(dialog), _) => dialog.is_with(tag),
-        (None, Some(outgoing)) => outgoing.early.iter().any(|(known, _)| known.as_deref() == tag),
+        (None, Some(outgoing)) => outgoing.early.iter().any(|early| early.tag.as_deref() == tag),
         (None, None) => false,
     }
 }

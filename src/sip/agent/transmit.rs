@@ -107,7 +107,7 @@ impl UserAgent {
     }
 
     pub(super) fn dress(&self, request: &mut Request, peer: Peer) {
-        if request.method == Method::Invite {
+        if matches!(request.method, Method::Invite | Method::Update) {
             if let Some(contact) = self.contact_header(peer, &request.uri) {
                 request.headers.set_value(Name::Contact, &contact);
             }
@@ -190,6 +190,7 @@ impl UserAgent {
         let mut request = dialog.request(method);
         let peer = dialog.next_hop();
         self.dress(&mut request, peer);
+        self.ask_session(leg, &mut request);
         prepare(&mut request);
         authorize(leg, &mut request);
         self.start(request, peer, leg.id, purpose, Rounds::default(), now)
@@ -294,8 +295,11 @@ impl UserAgent {
             // Our tag is hexadecimal.
             let _ = response.set_to_tag(&leg.local_tag);
         }
-        if request.method == Method::Invite && (101..300).contains(&status) {
+        let begins = request.method == Method::Invite && (101..300).contains(&status);
+        if begins {
             response.headers.copy_all(&Name::RecordRoute, &request.headers);
+        }
+        if begins || request.method == Method::Update && (200..300).contains(&status) {
             if let Some(contact) = self.contact_header(peer, &request.uri) {
                 response.headers.push_value(Name::Contact, &contact);
             }
@@ -335,14 +339,18 @@ impl UserAgent {
         leg: &mut Leg,
         id: u64,
         request: &Request,
-        body: Vec<u8>,
+        body: Option<Vec<u8>>,
         answer_expected: bool,
         renegotiation: bool,
         now: Time,
     ) {
         let Some(peer) = self.servers.get(&id).map(|t| t.peer) else { return };
         let mut response = self.response(leg, request, 200, peer);
-        let _ = response.set_body(crate::sip::sdp::CONTENT_TYPE, body);
+        if let Some(body) = body {
+            let _ = response.set_body(crate::sip::sdp::CONTENT_TYPE, body);
+        }
+        self.grant_session(leg, request, &mut response, now);
+        leg.settled |= !answer_expected;
         let Some(bytes) = self.respond(id, &response, now) else { return };
         let timers = self.config.timers;
         leg.unacknowledged = Some(Unacknowledged {
@@ -365,6 +373,7 @@ impl UserAgent {
         let Some(peer) = self.servers.get(&id).map(|t| t.peer) else { return };
         let mut response = self.response(leg, request, status, peer);
         match status {
+            422 => response.headers.push_value(Name::MinSe, &self.config.timers.min_se),
             488 => warn_incompatible(&mut response),
             500 => {
                 let seconds = u32::try_from(self.random.below(11)).unwrap_or_default();

@@ -66,7 +66,7 @@ pub struct UserAgent {
     /// Incoming legs without final answer or without its ACK, by source. Bound: `limits.half_open`.
     half_open: HashMap<Source, usize>,
     half_open_total: usize,
-    /// At most one live entry for each leg and transaction; stale ones go when their time comes.
+    /// At most one live entry for each leg and transaction; stale ones go when their time comes, or when they are most.
     wakeups: BinaryHeap<Reverse<(Time, u64, Wake)>>,
     wakeup_count: u64,
     outputs: VecDeque<AgentOutput>,
@@ -105,6 +105,8 @@ pub(super) enum ClientMachine {
 pub(super) enum Purpose {
     Invite,
     Reinvite,
+    Update,
+    Prack,
     Info,
     Refer,
     Notify,
@@ -521,6 +523,21 @@ impl UserAgent {
                 self.references.remove(&id);
             }
         }
+        self.forget_wakeups();
+    }
+
+    /// Drops the wake-ups of what is no more, once they are most of all: a session's clock is set half an hour ahead.
+    fn forget_wakeups(&mut self) {
+        let alive = self.legs.len() + self.clients.len() + self.servers.len();
+        if alive > 0 && self.wakeups.len() < 4 * alive + 64 {
+            return;
+        }
+        let (legs, clients, servers) = (&self.legs, &self.clients, &self.servers);
+        self.wakeups.retain(|Reverse((at, _, wake))| match wake {
+            Wake::Client(id) => clients.get(id).is_some_and(|t| t.scheduled == Some(*at)),
+            Wake::Server(id) => servers.get(id).is_some_and(|t| t.scheduled == Some(*at)),
+            Wake::Leg(id) => legs.get(id).is_some_and(|leg| leg.scheduled == Some(*at)),
+        });
     }
 
     /// A send failed, or a connection closed. Requests on it fail with 503, or, within a dialog, are sent once more
@@ -622,6 +639,9 @@ impl UserAgent {
         leg.state = then;
         leg.waiting_reoffer = None;
         leg.reinvite = None;
+        leg.update = None;
+        leg.session = None;
+        leg.reliable.accept = None;
         if then == State::Over {
             leg.unacknowledged = None;
             leg.outgoing = None;

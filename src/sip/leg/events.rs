@@ -23,6 +23,13 @@ use crate::sip::peer::{Peer, Transport};
 pub enum LegCommand {
     /// Incoming, unanswered: send 180 (the dialog is then early). Repeated: sent again.
     Ring,
+    /// Incoming, unanswered: send 183 with the answer, so that something can be heard before the 200, which then
+    /// repeats it (with other `media` it differs). [`LegEvent::EarlyMedia`] tells when sound may flow. Reliable
+    /// (RFC 3262) where the caller takes that; our offer, to an INVITE without one, cannot go any other way.
+    Progress {
+        /// Our side of the stream.
+        media: LocalMedia,
+    },
     /// Incoming, unanswered: send 200 with the answer, or with our offer when the INVITE brought none.
     Accept {
         /// Our side of the stream.
@@ -42,7 +49,8 @@ pub enum LegCommand {
         /// URIs for Contact, most wanted first; not empty.
         contacts: Vec<String>,
     },
-    /// Confirmed: re-INVITE with this offer (hold, resume, other port or codecs). Ends in
+    /// Confirmed (or earlier, where the first offer is settled by reliable responses and the peer serves UPDATE):
+    /// re-INVITE or UPDATE with this offer (hold, resume, other port or codecs). Ends in
     /// [`LegEvent::MediaChanged`] or [`LegEvent::ReofferFailed`]; a glare (491) is retried by the leg itself.
     Reoffer {
         /// Our side of the stream from now on.

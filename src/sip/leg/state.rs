@@ -72,12 +72,28 @@ pub(crate) struct Leg {
     /// The peer has said BYE: for another one there is no dialog any more (§15.1.2). A BYE that crosses ours is another
     /// matter, and fine.
     pub left: bool,
+    /// The first offer has been answered for good, by a reliable response: either side may make a new one (RFC 3311).
+    pub settled: bool,
+    /// It has been followed by another exchange: a repetition of the first answer says nothing any more.
+    pub renegotiated: bool,
+    /// The peer has listed UPDATE in an Allow.
+    pub allows_update: bool,
+    /// Our provisional responses, where they go reliably.
+    pub reliable: Reliable,
+    /// Our UPDATE that is under way.
+    pub update: Option<SentUpdate>,
+    /// The session timer; none: the session lasts until somebody ends it.
+    pub session: Option<SessionTimer>,
+    /// The shortest session interval in seconds that anybody on the way has asked for (422).
+    pub min_se: u32,
     /// A 2xx of ours that waits for its ACK.
     pub unacknowledged: Option<Unacknowledged>,
     /// Unanswered incoming leg.
     pub incoming: Option<Incoming>,
     /// Outgoing leg without final answer.
     pub outgoing: Option<Outgoing>,
+    /// Early dialogs of forks that another one has overtaken, should they answer yet; at most [`MAX_FORKS`].
+    pub forks: Vec<EarlyDialog>,
     /// ACKs of ours, to be repeated when their 2xx is.
     pub acks: Vec<SentAck>,
     /// Our re-INVITE that is under way.
@@ -112,9 +128,96 @@ pub(crate) struct Outgoing {
     pub transaction: u64,
     /// When we stop waiting for an answer.
     pub ring_until: Option<Time>,
-    /// Tags of those who sent 18x, with what their SDP agreed on.
-    pub early: Vec<(Option<String>, Option<NegotiatedMedia>)>,
+    /// Those who sent 18x; at most [`MAX_FORKS`].
+    pub early: Vec<EarlyDialog>,
     pub cancel: Option<Cancel>,
+}
+
+/// A dialog that an 18x began. What it shares with a leg is exchanged with the leg's while it is worked on.
+#[derive(Clone, Debug)]
+pub(crate) struct EarlyDialog {
+    pub tag: Option<String>,
+    pub dialog: Option<Dialog>,
+    pub sdp: LocalDescription,
+    pub media: Option<NegotiatedMedia>,
+    pub settled: bool,
+    pub renegotiated: bool,
+    pub allows_update: bool,
+    pub update: Option<SentUpdate>,
+    /// RSeq of the last reliable 18x that was acknowledged.
+    pub rseq: Option<u32>,
+}
+
+/// Does the caller take provisional responses reliably (RFC 3262)?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reliability {
+    #[default]
+    Unknown,
+    Supported,
+    Required,
+}
+
+/// The description in a provisional response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Described {
+    Answer,
+    Offer,
+}
+
+/// Provisional responses of an incoming leg.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reliable {
+    pub wanted: Reliability,
+    /// RSeq of the last one; 0: there was none.
+    pub rseq: u32,
+    /// The one whose PRACK is awaited.
+    pub unpracked: Option<Unpracked>,
+    /// The next one, until that PRACK comes; a newer one takes its place, but leaves its description.
+    pub waiting: Option<(u16, Option<(Vec<u8>, Described)>)>,
+    /// What a sent one has described.
+    pub described: Option<Described>,
+    /// What call control has been told of the session before the answer, and whether it was proven.
+    pub told: Option<(NegotiatedMedia, bool)>,
+    /// The 2xx waits for the PRACK (RFC 3262 §3).
+    pub accept: Option<LocalMedia>,
+}
+
+/// A reliable provisional response that is repeated until its PRACK comes.
+#[derive(Clone, Debug)]
+pub(crate) struct Unpracked {
+    pub rseq: u32,
+    /// Of the INVITE.
+    pub cseq: u32,
+    pub bytes: Bytes,
+    pub described: Option<Described>,
+    pub again: Time,
+    pub pause: Duration,
+    pub give_up: Time,
+}
+
+/// An UPDATE of ours.
+#[derive(Clone, Debug)]
+pub(crate) struct SentUpdate {
+    /// Its client transaction.
+    pub transaction: u64,
+    /// What it offers, and our description before; none: it only refreshes the session.
+    pub offer: Option<(LocalMedia, LocalDescription)>,
+    pub glares: u8,
+}
+
+/// A session that ends unless it is refreshed (RFC 4028).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionTimer {
+    /// The interval in seconds.
+    pub seconds: u32,
+    /// Is refreshing our part?
+    pub ours: bool,
+    /// Does the peer know of it? One that does not is only probed for being there.
+    pub known: bool,
+    /// When we refresh.
+    pub refresh: Option<Time>,
+    /// When we hang up.
+    pub expiry: Time,
 }
 
 /// An INVITE that is no longer wanted.
@@ -159,6 +262,8 @@ pub(crate) struct Reinvite {
     /// When we stop waiting for its final answer.
     pub give_up: Time,
     pub media: LocalMedia,
+    /// It only refreshes the session: call control has not asked for it.
+    pub refresh: bool,
     /// Our description before it, should it be refused.
     pub before: LocalDescription,
     pub glares: u8,
@@ -188,9 +293,17 @@ impl Leg {
             media: None,
             dialog: None,
             left: false,
+            settled: false,
+            renegotiated: false,
+            allows_update: false,
+            reliable: Reliable::default(),
+            update: None,
+            session: None,
+            min_se: 0,
             unacknowledged: None,
             incoming: None,
             outgoing: None,
+            forks: Vec::new(),
             acks: Vec::new(),
             reinvite: None,
             waiting_reoffer: None,
@@ -208,7 +321,45 @@ impl Leg {
 
     /// May a re-INVITE go out now (§14.1: not while another is under way, either way)?
     pub fn is_free_to_offer(&self) -> bool {
-        self.state == State::Established && self.reinvite.is_none() && self.unacknowledged.is_none()
+        self.state == State::Established
+            && self.reinvite.is_none()
+            && self.update.is_none()
+            && self.unacknowledged.is_none()
+    }
+
+    /// May an UPDATE with an offer go out before the answer (RFC 3311 §5.1)? For an outgoing leg the early dialog in
+    /// question must be in the leg's place.
+    pub fn is_free_to_update(&self) -> bool {
+        let open = match self.state {
+            State::Incoming => self.reliable.unpracked.is_none() && self.reliable.accept.is_none(),
+            State::Calling => self.dialog.is_some(),
+            _ => false,
+        };
+        open && self.settled && self.allows_update && self.update.is_none()
+    }
+
+    /// The early dialog in which an outgoing leg may make a new offer: there must be one only.
+    pub fn only_early(&self) -> Option<usize> {
+        let early = &self.outgoing.as_ref()?.early;
+        let free = |e: &EarlyDialog| e.settled && e.allows_update && e.update.is_none() && e.dialog.is_some();
+        (self.state == State::Calling && early.len() == 1 && early.first().is_some_and(free)).then_some(0)
+    }
+
+    /// Has what waits to be offered a way now?
+    fn has_way_to_offer(&self) -> bool {
+        self.is_free_to_offer() || self.is_free_to_update() || self.only_early().is_some()
+    }
+
+    /// Puts an early dialog into the leg's place, or back.
+    pub fn exchange(&mut self, early: &mut EarlyDialog) {
+        use std::mem::swap;
+        swap(&mut self.dialog, &mut early.dialog);
+        swap(&mut self.sdp, &mut early.sdp);
+        swap(&mut self.media, &mut early.media);
+        swap(&mut self.settled, &mut early.settled);
+        swap(&mut self.renegotiated, &mut early.renegotiated);
+        swap(&mut self.allows_update, &mut early.allows_update);
+        swap(&mut self.update, &mut early.update);
     }
 
     /// Remembers an ACK; of each fork the last two.
@@ -230,9 +381,14 @@ impl Leg {
         let incoming = self.incoming.iter().flat_map(|i| [Some(i.give_up), i.ring_again]);
         let outgoing = self.outgoing.iter().flat_map(|o| [o.ring_until, o.cancel.as_ref().and_then(|c| c.until)]);
         let accepted = self.unacknowledged.iter().flat_map(|u| [Some(u.again), Some(u.give_up)]);
-        let reoffer = self.waiting_reoffer.iter().map(|w| if self.is_free_to_offer() { w.at } else { None });
+        let reoffer = self.waiting_reoffer.iter().map(|w| if self.has_way_to_offer() { w.at } else { None });
         let reinvite = self.reinvite.iter().map(|r| Some(r.give_up));
         let referrals = std::iter::once(self.referrals.deadline(self.is_ended()));
-        incoming.chain(outgoing).chain(accepted).chain(reoffer).chain(reinvite).chain(referrals).flatten().min()
+        let unpracked = self.reliable.unpracked.iter().filter(|_| self.incoming.is_some());
+        let unpracked = unpracked.flat_map(|u| [Some(u.again), Some(u.give_up)]);
+        let session = self.session.iter().filter(|_| !self.is_ended());
+        let session = session.flat_map(|s| [s.refresh.filter(|_| self.is_free_to_offer()), Some(s.expiry)]);
+        let all = incoming.chain(outgoing).chain(accepted).chain(reoffer).chain(reinvite);
+        all.chain(unpracked).chain(session).chain(referrals).flatten().min()
     }
 }

@@ -178,11 +178,14 @@ impl Keying {
         let line = theirs.first()?;
         let ours = Crypto { tag: line.tag, key: self.key(line.key.suite())? };
         self.agreed = Some(Agreed::Secure);
+        // An answer that is repeated as an offer asks for the same again.
+        self.offered = vec![ours.clone()];
         Some((ours.write(), SrtpKeys { send: ours.key, receive: line.key.clone() }))
     }
 
     /// We answered without encryption.
     pub fn answered_plainly(&mut self) {
+        self.offered.clear();
         self.agreed = Some(Agreed::Plain);
     }
 
@@ -203,6 +206,16 @@ impl Keying {
         };
         self.agreed = Some(if keys.is_some() { Agreed::Secure } else { Agreed::Plain });
         Ok(keys)
+    }
+
+    /// What an offer or answer of ours held.
+    pub fn held(&self) -> Vec<Crypto> {
+        self.offered.clone()
+    }
+
+    /// It is said again.
+    pub fn hold(&mut self, lines: Vec<Crypto>) {
+        self.offered = lines;
     }
 
     /// Our last offer was refused.

@@ -4,7 +4,9 @@ use std::hash::{DefaultHasher, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use super::crypto::Keying;
+use std::net::IpAddr;
+
+use super::crypto::{Crypto, Keying};
 use super::description::{AudioLine, Description, EventLine, channels_of};
 use super::{
     Family, L16, OPUS, OPUS_PARAMETERS, SdpError, TELEPHONE_EVENT, common, direction_name, event_beside, events_for,
@@ -37,9 +39,39 @@ pub struct LocalDescription {
     /// Our last offer was one of SRTP or nothing.
     #[serde(default)]
     offered_secure_only: bool,
+    /// Where our last offer or answer wants its audio.
+    #[serde(default)]
+    offered_address: Option<IpAddr>,
     /// Keys of ours; not saved.
     #[serde(skip)]
     keying: Keying,
+    /// Our last description, until it is known whether it holds; not saved, for it may have keys in it.
+    #[serde(skip)]
+    written: Text,
+    /// What holds of ours, by an answer of ours or by the peer's to our offer; not saved.
+    #[serde(skip)]
+    standing: Option<Standing>,
+}
+
+/// A description without its `o=`. Shown to nobody: there may be keys in it.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Text(String);
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+/// A description of ours that the peer knows and that an answer goes with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Standing {
+    text: Text,
+    address: IpAddr,
+    formats: Vec<(u8, Codec)>,
+    direction: Direction,
+    crypto: Vec<Crypto>,
+    secure_only: bool,
 }
 
 /// What a description may hold beside formats.
@@ -68,7 +100,10 @@ impl LocalDescription {
             offered_direction: Direction::SendRecv,
             offered_family: Family::V4,
             offered_secure_only: false,
+            offered_address: None,
             keying: Keying::default(),
+            written: Text::default(),
+            standing: None,
         }
     }
 
@@ -115,6 +150,7 @@ impl LocalDescription {
         self.offered = formats.clone();
         self.offered_direction = media.direction;
         self.offered_family = media.address.into();
+        self.offered_address = Some(media.address);
         self.events.clone_from(&events);
         let events: Vec<_> = events.into_iter().map(|format| EventLine { format, flash: true }).collect();
         self.write(media, &formats, &events, media.direction, &Extras { crypto, mux: true })
@@ -144,6 +180,12 @@ impl LocalDescription {
         let (crypto, srtp) = srtp.unzip();
         let extras = Extras { crypto: crypto.into_iter().collect(), mux: audio.mux };
         let body = self.write(media, &formats, &events, direction, &extras);
+        self.offered = formats.clone();
+        self.offered_direction = direction;
+        self.offered_family = family;
+        self.offered_address = Some(media.address);
+        self.offered_secure_only = encrypted && audio.secure;
+        self.stand();
         let negotiated = NegotiatedMedia {
             remote_rtp: audio.rtp,
             remote_rtcp: audio.rtcp,
@@ -181,6 +223,7 @@ impl LocalDescription {
         }
         let events = events_for(audio, &[(number, codec)]);
         self.numbers = self.offered.clone();
+        self.stand();
         Ok(NegotiatedMedia {
             remote_rtp: audio.rtp,
             remote_rtcp: audio.rtcp,
@@ -195,6 +238,31 @@ impl LocalDescription {
             rtcp_mux: audio.mux,
             srtp,
         })
+    }
+
+    /// The description that holds, once more: an offer that changes nothing (RFC 4028 §7.4), or an answer that is
+    /// repeated. None: nothing holds yet.
+    pub fn repeat(&mut self) -> Option<Vec<u8>> {
+        let Standing { text, address, formats, direction, crypto, secure_only } = self.standing.clone()?;
+        self.offered = formats;
+        self.offered_direction = direction;
+        self.offered_family = address.into();
+        self.offered_address = Some(address);
+        self.offered_secure_only = secure_only;
+        self.keying.hold(crypto);
+        Some(self.stamp(text.0, address))
+    }
+
+    /// Our last description is the one that holds.
+    fn stand(&mut self) {
+        self.standing = self.offered_address.map(|address| Standing {
+            text: self.written.clone(),
+            address,
+            formats: self.offered.clone(),
+            direction: self.offered_direction,
+            crypto: self.keying.held(),
+            secure_only: self.offered_secure_only,
+        });
     }
 
     /// Our last offer was refused: the session stands as in `before`. The version stays where it is, for a version
@@ -286,11 +354,19 @@ impl LocalDescription {
             }
             let _ = write!(rest, "a=ptime:20\r\na={}\r\n", direction_name(direction));
         }
+        self.stamp(rest, media.address)
+    }
+
+    /// The description with its `o=`, whose version moves where the rest is not the last one's.
+    fn stamp(&mut self, rest: String, address: IpAddr) -> Vec<u8> {
+        let family = Family::from(address).name();
         let mut hasher = DefaultHasher::new();
         hasher.write(rest.as_bytes());
         if self.last.replace(hasher.finish()).is_some_and(|last| last != hasher.finish()) {
             self.version = self.version.wrapping_add(1);
         }
-        format!("v=0\r\no=strowger {} {} IN {family} {}\r\n{rest}", self.id, self.version, media.address).into_bytes()
+        let body = format!("v=0\r\no=strowger {} {} IN {family} {address}\r\n{rest}", self.id, self.version);
+        self.written = Text(rest);
+        body.into_bytes()
     }
 }

@@ -37,6 +37,10 @@ pub struct TimerConfig {
     pub d: Duration,
     /// How long an incoming INVITE may stay unanswered before we answer 480; default 3 min (timer C's place).
     pub unanswered: Duration,
+    /// The session interval that we ask for, in seconds (RFC 4028); 0: none. Default 1800.
+    pub session_expires: u32,
+    /// The shortest session interval that we take, in seconds; 90 by the RFC, or more.
+    pub min_se: u32,
 }
 
 impl TimerConfig {
@@ -54,6 +58,8 @@ impl Default for TimerConfig {
             t4: Duration::from_secs(5),
             d: Duration::from_secs(32),
             unanswered: Duration::from_secs(180),
+            session_expires: 1800,
+            min_se: 90,
         }
     }
 }

@@ -11,6 +11,8 @@ const T: TimerConfig = TimerConfig {
     t4: Duration::from_secs(5),
     d: Duration::from_secs(32),
     unanswered: Duration::from_secs(180),
+    session_expires: 1800,
+    min_se: 90,
 };
 
 fn ms(n: u64) -> Time {

@@ -7,11 +7,14 @@ mod offer_answer;
 mod overload;
 mod oversize;
 mod register;
+mod reliable;
 mod request;
 mod server;
+mod session_timer;
 mod simulation;
 mod torture;
 mod transfer;
+mod update;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

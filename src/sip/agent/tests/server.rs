@@ -79,7 +79,7 @@ fn options_tell_what_we_can() {
         1,
     ));
     let ok = done.response(200);
-    assert_eq!(text(ok, Name::Allow), "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, REFER, NOTIFY");
+    assert!(text(ok, Name::Allow).starts_with("INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE"));
     assert_eq!(text(ok, Name::Accept), "application/sdp");
     assert!(ok.headers.contains(&Name::Supported) && ok.headers.to().unwrap().tag().is_some());
     assert_eq!(bench.agent.census(), Census::default(), "without state");
@@ -96,17 +96,17 @@ fn each_refusal_at_the_door() {
         assert!(done.responses[0].1.headers.to().is_ok_and(|to| to.tag().is_some()), "{message}");
         done.responses[0].1.clone()
     };
-    for method in ["REGISTER", "SUBSCRIBE", "MESSAGE", "UPDATE", "FROBNICATE"] {
+    for method in ["REGISTER", "SUBSCRIBE", "MESSAGE", "PUBLISH", "FROBNICATE"] {
         let refused = status(&mut bench, maker.request(method, "m", "", 1, "", ""));
         assert_eq!((refused.status(), text(&refused, Name::Allow).contains("INVITE")), (405, true), "{method}");
     }
-    for method in ["BYE", "INFO", "INVITE", "OPTIONS", "UPDATE"] {
+    for method in ["BYE", "INFO", "INVITE", "OPTIONS", "PRACK", "UPDATE"] {
         assert_eq!(status(&mut bench, maker.request(method, "d", "unknown", 1, "", "")).status(), 481, "{method}");
     }
     assert_eq!(status(&mut bench, maker.request("BYE", "e", "", 1, "", "")).status(), 481);
     assert_eq!(status(&mut bench, maker.request("CANCEL", "f", "", 1, "", "")).status(), 481);
     let refused = status(&mut bench, maker.request("INVITE", "g", "", 1, "Require: 100rel, nonsense\r\n", OFFER));
-    assert_eq!((refused.status(), text(&refused, Name::Unsupported).as_str()), (420, "100rel, nonsense"));
+    assert_eq!((refused.status(), text(&refused, Name::Unsupported).as_str()), (420, "nonsense"));
     let refused = status(&mut bench, maker.request("INVITE", "h", "", 1, "Content-Type: text/plain\r\n", "hello"));
     assert_eq!((refused.status(), text(&refused, Name::Accept).as_str()), (415, "application/sdp"));
     let refused = status(&mut bench, maker.request("INVITE", "i", "", 1, "Content-Encoding: gzip\r\n", OFFER));
@@ -268,7 +268,7 @@ fn re_invites_of_the_peer() {
     assert_eq!(bench.receive(&bench.request("INVITE", "1", &tag, 2, "", OFFER).replace("-2", "-2b")).statuses(), [500]);
     let bad = OFFER.replace(" 0 101", " 9");
     assert_eq!(bench.receive(&bench.request("INVITE", "1", &tag, 4, "", &bad)).statuses(), [488]);
-    assert_eq!(bench.receive(&bench.request("UPDATE", "1", &tag, 5, "", OFFER)).statuses(), [405]);
+    assert_eq!(bench.receive(&bench.request("PUBLISH", "1", &tag, 5, "", OFFER)).statuses(), [405]);
     assert_eq!(bench.receive(&bench.request("INFO", "1", &tag, 6, "Require: x\r\n", "")).statuses(), [420]);
     assert_eq!(bench.receive(&bench.request("OPTIONS", "1", &tag, 7, "", "")).statuses(), [200]);
     // The same offer again changes nothing, and moves the target.

@@ -20,9 +20,10 @@ fn storm(seed: u64) -> Vec<&'static str> {
                 (0, Some(other)) => (1 - from, other),
                 _ => (from, leg),
             };
-            let command = match net.random.below(8) {
+            let command = match net.random.below(10) {
                 0 => LegCommand::Ring,
                 1..=3 => LegCommand::Accept { media: media(side) },
+                8 | 9 => LegCommand::Progress { media: media(side) },
                 4 => {
                     let held = net.random.below(2) == 0;
                     let direction = if held { Direction::SendOnly } else { Direction::SendRecv };
@@ -36,8 +37,9 @@ fn storm(seed: u64) -> Vec<&'static str> {
             let _ = net.try_command(side, leg, command);
         }
     }
-    // A talk, and then somebody hangs up.
-    net.ms(70_000);
+    // A talk, long enough for refreshing in a few, and then somebody hangs up.
+    let long = net.random.below(8) == 0;
+    net.ms(if long { 2_000_000 } else { 70_000 });
     for side in [A, B] {
         let mut legs: Vec<LegId> = net.agents[side].legs.keys().copied().collect();
         legs.sort();
@@ -72,6 +74,9 @@ fn storm(seed: u64) -> Vec<&'static str> {
         seen("glare", net.lines(A, "SIP/2.0 491") > 0),
         seen("info", net.has(B, |e| matches!(e, LegEvent::Info { .. }))),
         seen("repeated", net.lines(A, "SIP/2.0 200") > 3),
+        seen("early", net.has(B, |e| matches!(e, LegEvent::EarlyMedia { .. }))),
+        seen("prack", net.lines(A, "PRACK") > 0),
+        seen("update", net.lines(A, "UPDATE") + net.lines(B, "UPDATE") > 0),
     ]
     .concat()
 }
@@ -93,6 +98,9 @@ fn a_thousand_storms_end_in_peace() {
         ("glare", 3),
         ("info", 50),
         ("repeated", 50),
+        ("early", 100),
+        ("prack", 100),
+        ("update", 50),
     ] {
         assert!(seen.get(name).copied().unwrap_or(0) >= least, "{name} in {seen:?}");
     }
