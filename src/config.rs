@@ -3,6 +3,8 @@
 //! A value comes from the first place that has it: flag (`--rtp-ports`), environment (`STROWGER_RTP_PORTS`),
 //! `strowger.toml` (`rtp-ports = "…"`), default. A wrong one is refused with its name, its value and what is allowed.
 
+mod follow_transfers;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,6 +14,9 @@ use ipnet::IpNet;
 
 use crate::session::{Codec, SrtpPolicy};
 use crate::sip::transport::tls::ClientCertificates;
+
+pub use follow_transfers::FollowTransfers;
+use follow_transfers::follow_transfers;
 
 /// One setting as a user meets it.
 pub struct Setting {
@@ -39,17 +44,6 @@ const ADDRESSES: &str =
     "PORT, or IP:PORT to listen elsewhere than `bind` says, or several, separated by commas; port 0 takes a free one";
 
 const ADDRESS: &str = "PORT, or IP:PORT to listen elsewhere than `bind` says; port 0 takes a free one";
-
-/// Who may send a call on by REFER.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FollowTransfers {
-    /// Those who authenticate as a user of ours.
-    pub users: bool,
-    /// Those who call by a trunk of ours, or are called by one.
-    pub trunks: bool,
-    /// Anybody else.
-    pub strangers: bool,
-}
 
 /// All settings, in the order the help and the README show them.
 pub const SETTINGS: &[Setting] = &[
@@ -816,19 +810,6 @@ fn boolean(text: &str) -> Result<bool, String> {
         "false" | "off" | "no" | "0" => Ok(false),
         _ => Err("this is neither true nor false".to_owned()),
     }
-}
-
-fn follow_transfers(text: &str) -> Result<FollowTransfers, String> {
-    let mut who = FollowTransfers::default();
-    for one in text.split(',').map(str::trim).filter(|one| *one != "none") {
-        match one {
-            "users" => who.users = true,
-            "trunks" => who.trunks = true,
-            "strangers" => who.strangers = true,
-            _ => return Err(format!("{one:?} is none of users, trunks and strangers")),
-        }
-    }
-    Ok(who)
 }
 
 fn port_range(text: &str) -> Result<(u16, u16), String> {

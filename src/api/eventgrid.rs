@@ -69,11 +69,12 @@ pub fn incoming_call(call: &IncomingCall<'_>, id: Uuid, at: Time) -> Value {
         .iter()
         .map(|diverted| json!({ "identifier": identifier(&diverted.by), "reason": diverted.reason }))
         .collect();
-    if !diverted.is_empty() {
-        data["divertedBy"] = diverted.into();
-    }
-    if let Some(alert) = call.alert_info {
-        data["alertInfo"] = alert.into();
+    let ours = [
+        ("divertedBy", (!diverted.is_empty()).then(|| Value::from(diverted))),
+        ("alertInfo", call.alert_info.map(Value::from)),
+    ];
+    if let Some(data) = data.as_object_mut() {
+        data.extend(ours.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     }
     json!([{
         "id": id,

@@ -41,7 +41,7 @@ app.expect(call, "CallTransferFailed", context="lost", code=404)
 # What cannot be asked.
 for headers in [{"Via": "x"}, {"X-A": "1\r\nVia: SIP/2.0/UDP evil"}, {"X-A\r\nVia": "1"}, {"X-A": "1" * 257}]:
     refused(400, lambda: connection.transfer_call_to_participant(target, sip_headers=headers), code="8523")
-refused(404, lambda: connection.transfer_call_to_participant(target, transferee=target), code="8522")
+refused(400, lambda: connection.transfer_call_to_participant(target, transferee=target), code="8523")
 refused(400, lambda: connection.transfer_call_to_participant(PhoneNumberIdentifier("me")), code="8523")
 connection.hang_up(True)
 app.expect(call, "CallDisconnected")
