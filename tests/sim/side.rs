@@ -165,10 +165,13 @@ impl Watch {
     /// clock over every pause, a marker where a talk spurt or an event begins and nowhere else.
     fn see(&mut self, frame: &Frame, media: &NegotiatedMedia, now: Time) {
         let expected = usize::from(media.direction.sends());
-        assert_eq!(frame.rtp.len(), expected, "packets in the frame at {now}, {:?}", media.direction);
+        // RTCP may share the port (RFC 5761 §4): its second byte tells it apart.
+        let is_rtp = |bytes: &[u8]| !bytes.get(1).is_some_and(|kind| (192..=223).contains(kind));
+        let rtp: Vec<&[u8]> = frame.rtp.iter().map(|(_, bytes)| bytes.as_slice()).filter(|b| is_rtp(b)).collect();
+        assert_eq!(rtp.len(), expected, "packets in the frame at {now}, {:?}", media.direction);
         let clock = self.frames.wrapping_mul(FRAME_SAMPLES as u32);
         self.frames += 1;
-        let Some((_, bytes)) = frame.rtp.first() else {
+        let Some(bytes) = rtp.first() else {
             self.before = Before::Nothing;
             return;
         };
