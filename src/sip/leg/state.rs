@@ -164,6 +164,9 @@ pub(crate) enum Described {
     Offer,
 }
 
+/// A description, and what it is in the exchange.
+pub(crate) type Body = (Vec<u8>, Described);
+
 /// Provisional responses of an incoming leg.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reliable {
@@ -173,7 +176,7 @@ pub(crate) struct Reliable {
     /// The one whose PRACK is awaited.
     pub unpracked: Option<Unpracked>,
     /// The next one, until that PRACK comes; a newer one takes its place, but leaves its description.
-    pub waiting: Option<(u16, Option<(Vec<u8>, Described)>)>,
+    pub waiting: Option<(u16, Option<Body>)>,
     /// What a sent one has described.
     pub described: Option<Described>,
     /// What call control has been told of the session before the answer, and whether it was proven.
