@@ -92,7 +92,7 @@ impl Registration {
 
     /// The REGISTER that is due now; its outcome must come by [`Registration::answered`] or [`Registration::failed`].
     pub fn ask(&mut self, now: Time) -> Option<Wish> {
-        if !self.deadline().is_some_and(|at| at <= now) {
+        if self.deadline().is_none_or(|at| at > now) {
             return None;
         }
         self.asking = true;

@@ -33,6 +33,9 @@ pub struct Way {
     pub route: Vec<String>,
 }
 
+/// A Contact of ours: its user part, and its parameters, with values or without.
+pub type OwnContact = (String, Vec<(String, Option<String>)>);
+
 /// A request outside of any dialog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutgoingRequest {
@@ -55,7 +58,7 @@ pub struct OutgoingRequest {
     /// The number in CSeq. Each challenge that is answered takes the next: see [`RequestOutcome::cseq`].
     pub cseq: u32,
     /// Our Contact, where the request brings one: its user part, and its parameters (`expires`, `+sip.instance`…).
-    pub contact: Option<(String, Vec<(String, Option<String>)>)>,
+    pub contact: Option<OwnContact>,
     /// More headers. Those that the stack itself writes must not be among them.
     pub headers: Vec<(String, String)>,
     /// For a peer that asks.
