@@ -165,6 +165,12 @@ pub const SETTINGS: &[Setting] = &[
         help: "The digest realm that users' passwords are for; when it changes, they have to be set anew",
     },
     Setting {
+        name: "digest-algorithms",
+        default: "sha-256,md5",
+        allowed: "sha-256,md5 or md5",
+        help: "What phones are asked for; md5 alone for those that give up when SHA-256 is asked for as well",
+    },
+    Setting {
         name: "sip-domains",
         default: "",
         allowed: "host names, separated by commas",
@@ -458,6 +464,8 @@ pub struct Config {
     pub tls_names: Vec<String>,
     /// The digest realm.
     pub realm: String,
+    /// MD5 is asked for alone.
+    pub digest_md5_only: bool,
     /// Domains of ours.
     pub sip_domains: Vec<String>,
     /// Everybody but trunks must authenticate.
@@ -655,6 +663,11 @@ impl Config {
             drain: seconds("drain-seconds", 0, 3600)?,
             tls_names: values.parse("tls-names", names)?,
             realm: values.parse("realm", realm)?,
+            digest_md5_only: values.parse("digest-algorithms", |text| match text {
+                "md5" => Ok(true),
+                "sha-256,md5" => Ok(false),
+                _ => Err("this is neither sha-256,md5 nor md5".to_owned()),
+            })?,
             sip_domains: values.parse("sip-domains", domains)?,
             authenticate_all: values.parse("authenticate", all_or_users)?,
             registration_least,

@@ -9,6 +9,7 @@ use super::signalling::Signal;
 use crate::config::Config;
 use crate::sip::access::{Authenticate, Policy, TrunkAccess, TrunkDigest};
 use crate::sip::agent::UserAgent;
+use crate::sip::digest::Algorithm;
 use crate::sip::message::Host;
 use crate::sip::registrar::{Binding, RegistrarLimits};
 use crate::store::StoreError;
@@ -28,6 +29,7 @@ pub fn policy(hub: &Hub) -> Arc<Policy> {
     let (users, aliases) = super::users::access(&hub.users.load(), &config.realm);
     Arc::new(Policy {
         realm: config.realm.clone(),
+        algorithms: if config.digest_md5_only { vec![Algorithm::Md5] } else { Algorithm::ALL.to_vec() },
         hosts: hub.here.0.clone(),
         ports: hub.here.1.clone(),
         authenticate: if config.authenticate_all { Authenticate::All } else { Authenticate::Users },

@@ -21,6 +21,8 @@
 //!
 //! # What each needs
 //!
+//! - **Registering**: SIPp 3.6.1 looks at the first challenge only and knows MD5; baresip 1.0.0 gives up over a challenge
+//!   that it does not know, wherever it stands. Both need `--digest-algorithms md5`.
 //! - **SIPp** sends telephone events by a raw socket: `tests/run.sh` gives a copy of it that right. Its `regexp` takes an
 //!   `o=` only with a user name of letters and digits, which is why ours has one. Its `branchc` registers without
 //!   credentials and calls under the same Call-ID: kamailio stands in front as a registrar that asks for none. Its

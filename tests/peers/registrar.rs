@@ -9,6 +9,9 @@ use super::sipp::tool::{Sipp, Transport, free_address};
 use super::sipp::{ended, place};
 use crate::support::{Client, Engine};
 
+/// SIPp 3.6.1 looks at the first challenge only, baresip 1.0.0 gives up over any that it does not know; both know MD5.
+const MD5: &[&str] = &["--digest-algorithms", "md5"];
+
 async fn alice(engine: &Engine) {
     let user = json!({"name": "alice", "password": "wonder", "numbers": ["+15551230001"]});
     let (status, shown) = engine.request("POST", "/v1/users", Some(user)).await;
@@ -30,7 +33,7 @@ async fn register(engine: &Engine, address: SocketAddr) {
 
 #[tokio::test]
 async fn sipp_registers_by_digest_and_is_shown_and_removed() {
-    let engine = Engine::start(&[]);
+    let engine = Engine::start(MD5);
     alice(&engine).await;
     let address = free_address();
     register(&engine, address).await;
@@ -46,7 +49,7 @@ async fn sipp_registers_by_digest_and_is_shown_and_removed() {
 
 #[tokio::test]
 async fn baresip_registers_by_digest() {
-    let engine = Engine::start(&[]);
+    let engine = Engine::start(MD5);
     alice(&engine).await;
     let server = engine.address(Transport::Udp.listener());
     let account = format!("<sip:alice@{server}>;regint=60;auth_pass=wonder\n");
@@ -56,7 +59,7 @@ async fn baresip_registers_by_digest() {
 
 #[tokio::test]
 async fn two_devices_ring_and_one_wins() {
-    let engine = Engine::start(&[]);
+    let engine = Engine::start(MD5);
     alice(&engine).await;
     let (answers, rings) = (free_address(), free_address());
     register(&engine, answers).await;
@@ -78,7 +81,7 @@ async fn two_devices_ring_and_one_wins() {
 
 #[tokio::test]
 async fn a_user_without_a_device_is_not_reached() {
-    let engine = Engine::start(&[]);
+    let engine = Engine::start(MD5);
     alice(&engine).await;
     let client = Client::new(&engine);
     let (mut application, _) = place(&client, json!({"kind": "communicationUser", "rawId": "alice"})).await;

@@ -76,7 +76,7 @@ impl Entrance {
         let register = request.method == Method::Register;
         let proxy = !register && !request.uri.host().is_none_or(|host| policy.hosts.is_empty() || policy.is_ours(host));
         let challenge = |challenger: &mut Challenger, stale, failed| Admission::Challenge {
-            challenges: challenger.challenges(&policy.realm, source, stale, now),
+            challenges: challenger.challenges(&policy.realm, &policy.algorithms, source, stale, now),
             proxy,
             failed,
         };

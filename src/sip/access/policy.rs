@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::sip::digest::Secret;
+use crate::sip::digest::{Algorithm, Secret};
 use crate::sip::message::{Host, Uri};
 use crate::sip::registrar::RegistrarLimits;
 
@@ -17,6 +17,8 @@ pub const MAX_CONTACTS: usize = 10;
 pub struct Policy {
     /// The realm of our challenges; the HA1s are bound to it.
     pub realm: String,
+    /// What we ask for, in this order. Some phones that know only MD5 give up over a challenge that they do not know.
+    pub algorithms: Vec<Algorithm>,
     /// Hosts that are ours in a URI; a realm that is a host name is one of them.
     pub hosts: Vec<Host>,
     /// The ports that SIP listens on: an address of ours with another port is somebody else on the same machine. None:
@@ -39,6 +41,7 @@ impl Default for Policy {
     fn default() -> Self {
         Policy {
             realm: "strowger".to_owned(),
+            algorithms: Algorithm::ALL.to_vec(),
             hosts: Vec::new(),
             ports: Vec::new(),
             authenticate: Authenticate::Users,

@@ -11,4 +11,4 @@ pub use client::{
     Authenticator, Authorization, Challenge, DigestError, MAX_CHALLENGES, MAX_ROUNDS, Rounds, challenges,
 };
 pub use secret::Secret;
-pub use server::{Asked, Challenger, MAX_COUNTED, NONCE_LIFE, Verdict};
+pub use server::{Algorithm, Asked, Challenger, MAX_COUNTED, NONCE_LIFE, Verdict};

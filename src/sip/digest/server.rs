@@ -116,17 +116,21 @@ impl Counts {
     }
 }
 
-/// The algorithms that we ask for, the stronger first (RFC 8760 §2.4).
+/// An algorithm that we ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Algorithm {
+pub enum Algorithm {
+    /// SHA-256.
     Sha256,
+    /// MD5, which everybody knows.
     Md5,
 }
 
 impl Algorithm {
-    const ALL: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Md5];
+    /// All, the stronger first (RFC 8760 §2.4).
+    pub const ALL: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Md5];
 
-    fn name(self) -> &'static str {
+    /// As in a challenge.
+    pub fn name(self) -> &'static str {
         match self {
             Algorithm::Sha256 => "SHA-256",
             Algorithm::Md5 => "MD5",
@@ -169,13 +173,20 @@ impl Challenger {
         Challenger { key, salt: random.u64(), counted: BTreeMap::new(), floor: 0, bound: MAX_COUNTED }
     }
 
-    /// The values of WWW-Authenticate (or Proxy-Authenticate), one header each, in this order.
-    pub fn challenges(&mut self, realm: &str, source: IpAddr, stale: bool, now: Time) -> Vec<AuthParams> {
+    /// The values of WWW-Authenticate (or Proxy-Authenticate), one header for each of these algorithms, in this order.
+    pub fn challenges(
+        &mut self,
+        realm: &str,
+        algorithms: &[Algorithm],
+        source: IpAddr,
+        stale: bool,
+        now: Time,
+    ) -> Vec<AuthParams> {
         // Odd steps visit every number before one comes again.
         self.salt = self.salt.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let nonce = self.nonce(realm, source, now.as_micros(), self.salt);
-        Algorithm::ALL
-            .into_iter()
+        algorithms
+            .iter()
             .map(|algorithm| {
                 let mut challenge = AuthParams::new("Digest");
                 challenge.push_quoted("realm", realm);

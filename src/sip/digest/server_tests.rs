@@ -81,7 +81,7 @@ fn the_examples_of_the_rfcs_are_secrets_of_ours() {
 #[test]
 fn both_algorithms_are_asked_for_the_stronger_first_and_both_are_taken() {
     let mut challenger = challenger();
-    let challenges = challenger.challenges(REALM, source(), false, start());
+    let challenges = challenger.challenges(REALM, &Algorithm::ALL, source(), false, start());
     let names: Vec<_> = challenges.iter().map(|c| c.get("algorithm").unwrap()).collect();
     assert_eq!(names, ["SHA-256", "MD5"]);
     for challenge in &challenges {
@@ -92,7 +92,7 @@ fn both_algorithms_are_asked_for_the_stronger_first_and_both_are_taken() {
     }
     for algorithm in ["SHA-256", "MD5", ""] {
         let mut phone = Phone::new("alice", "wonder");
-        phone.hear(&challenger.challenges(REALM, source(), false, start()), algorithm);
+        phone.hear(&challenger.challenges(REALM, &Algorithm::ALL, source(), false, start()), algorithm);
         let verdict = check(&mut challenger, &phone.credentials(), &asked(start()));
         assert_eq!(verdict, Verdict::Proved("alice".into()), "{algorithm}");
     }
@@ -102,7 +102,7 @@ fn both_algorithms_are_asked_for_the_stronger_first_and_both_are_taken() {
 fn a_nonce_serves_many_requests_but_none_twice() {
     let mut challenger = challenger();
     let mut phone = Phone::new("alice", "wonder");
-    phone.hear(&challenger.challenges(REALM, source(), false, start()), "");
+    phone.hear(&challenger.challenges(REALM, &Algorithm::ALL, source(), false, start()), "");
     let requests: Vec<_> = (0..100).map(|_| phone.credentials()).collect();
     let proved = Verdict::Proved("alice".into());
     // The second overtakes the first.
@@ -117,7 +117,7 @@ fn a_nonce_serves_many_requests_but_none_twice() {
 fn nonces_grow_old_and_belong_to_one_source() {
     let mut challenger = challenger();
     let mut phone = Phone::new("alice", "wonder");
-    phone.hear(&challenger.challenges(REALM, source(), false, start()), "");
+    phone.hear(&challenger.challenges(REALM, &Algorithm::ALL, source(), false, start()), "");
     let late = start() + NONCE_LIFE + Duration::from_micros(1);
     assert_eq!(check(&mut challenger, &phone.credentials(), &asked(late)), Verdict::Stale);
     let elsewhere = Asked { source: "203.0.113.1".parse().unwrap(), ..asked(start()) };
@@ -132,7 +132,7 @@ fn nonces_grow_old_and_belong_to_one_source() {
     let mut other = Challenger::new(&mut Random::from_number(2));
     assert_eq!(check(&mut other, &phone.credentials(), &asked(start())), Verdict::Stale);
     // A stale challenge is answered by a client without asking its user.
-    phone.hear(&challenger.challenges(REALM, source(), true, late), "");
+    phone.hear(&challenger.challenges(REALM, &Algorithm::ALL, source(), true, late), "");
     assert_eq!(check(&mut challenger, &phone.credentials(), &asked(late)), Verdict::Proved("alice".into()));
 }
 
@@ -141,7 +141,7 @@ fn a_wrong_password_and_nobody_are_answered_alike() {
     let mut challenger = challenger();
     for (user, known) in [("alice", true), ("mallory", false), ("", false)] {
         let mut phone = Phone::new(user, "guess");
-        phone.hear(&challenger.challenges(REALM, source(), false, start()), "");
+        phone.hear(&challenger.challenges(REALM, &Algorithm::ALL, source(), false, start()), "");
         let verdict = check(&mut challenger, &phone.credentials(), &asked(start()));
         assert_eq!(verdict, Verdict::Wrong { username: user.into(), known, proven: true });
     }
@@ -189,7 +189,7 @@ fn what_cannot_be_read_is_said() {
 fn credentials_for_another_uri_are_refused() {
     let mut challenger = challenger();
     let mut phone = Phone::new("alice", "wonder");
-    phone.hear(&challenger.challenges(REALM, source(), false, start()), "");
+    phone.hear(&challenger.challenges(REALM, &Algorithm::ALL, source(), false, start()), "");
     let alice = Secret::of_password("alice", REALM, "wonder");
     let alice = &alice;
     let verdict = challenger.check(&phone.credentials(), &asked(start()), |_| false, |_| Some(alice));
@@ -202,7 +202,7 @@ fn credentials_for_another_uri_are_refused() {
 #[test]
 fn the_old_form_without_qop_is_good_for_one_request() {
     let mut challenger = challenger();
-    let challenge = challenger.challenges(REALM, source(), false, start()).remove(1);
+    let challenge = challenger.challenges(REALM, &Algorithm::ALL, source(), false, start()).remove(1);
     let nonce = challenge.get("nonce").unwrap().to_owned();
     let mut phone = Phone::new("alice", "wonder");
     let old = format!(r#"Digest realm="{REALM}", nonce="{nonce}""#);
@@ -221,7 +221,7 @@ fn counts_have_a_bound_and_what_is_forgotten_is_expired() {
     for n in 0..6 {
         let mut phone = Phone::new("alice", "wonder");
         let now = start() + Duration::from_secs(n);
-        phone.hear(&challenger.challenges(REALM, source(), false, now), "");
+        phone.hear(&challenger.challenges(REALM, &Algorithm::ALL, source(), false, now), "");
         let first = phone.credentials();
         assert_eq!(check(&mut challenger, &first, &asked(now)), Verdict::Proved("alice".into()));
         phones.push((phone, first));
@@ -238,7 +238,7 @@ fn counts_have_a_bound_and_what_is_forgotten_is_expired() {
 fn garbage_proves_nothing() {
     let mut challenger = challenger();
     let mut phone = Phone::new("alice", "wonder");
-    phone.hear(&challenger.challenges(REALM, source(), false, start()), "");
+    phone.hear(&challenger.challenges(REALM, &Algorithm::ALL, source(), false, start()), "");
     let seed = phone.credentials()[0].to_string().into_bytes();
     let mut random = Random::from_number(3);
     for _ in 0..20_000 {
