@@ -105,6 +105,18 @@ impl Direction {
     }
 }
 
+/// Whether callers over TLS show a certificate (mutual TLS).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// Nobody is asked.
+    #[default]
+    Off,
+    /// Who has one shows it; a wrong one is refused.
+    Asked,
+    /// Without one there is no connection.
+    Required,
+}
+
 /// Our side of a stream, as it goes into an offer or an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalMedia {

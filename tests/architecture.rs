@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("flow", &["call", "dtmf", "rules"]),
     ("clock", &["time"]),
     ("config", &["session"]),
-    ("sip/transport", &["sip"]),
+    ("sip/transport", &["random", "session", "sip", "time"]),
     ("media/worker", &["clock", "media", "random", "session", "time"]),
     ("prompt", &["media"]),
     ("store", &["rules", "time", "trunk"]),

@@ -204,7 +204,10 @@ impl Task {
             Stage::Dialling { uri, destination, transport } => {
                 let invite = OutgoingInvite {
                     target: uri,
-                    from: Party { display: Some("Built-in phone".to_owned()), uri: format!("sip:phone@{}", self.ip) },
+                    from: Party {
+                        display: Some("Built-in phone".to_owned()),
+                        uri: format!("sip:phone@{}", crate::sip::message::Host::from(self.ip)),
+                    },
                     to: None,
                     destination,
                     transport,

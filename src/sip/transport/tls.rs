@@ -16,22 +16,11 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerCo
 use thiserror::Error as ThisError;
 
 use super::{Counted, Counts};
+pub use crate::session::ClientCertificates;
 use crate::sip::message::Uri;
 
 /// The most names that one certificate is taken to prove; further ones are left out.
 const MAX_NAMES: usize = 100;
-
-/// Whether callers over TLS show a certificate (mutual TLS).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClientCertificates {
-    /// Nobody is asked.
-    #[default]
-    Off,
-    /// Who has one shows it; a wrong one is refused.
-    Asked,
-    /// Without one there is no connection.
-    Required,
-}
 
 /// Where certificates are, and what is asked of others'.
 #[derive(Clone, Debug, Default)]
