@@ -319,7 +319,7 @@ impl Challenger {
 fn read(credentials: &AuthParams) -> Result<Credentials<'_>, &'static str> {
     let needed = ["username", "realm", "nonce", "uri", "response", "algorithm", "qop", "nc", "cnonce"];
     let twice = |name: &&str| credentials.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).count() > 1;
-    if needed.iter().any(|name| twice(name)) {
+    if needed.iter().any(twice) {
         return Err("a parameter stands twice");
     }
     let get = |name| credentials.get(name);
