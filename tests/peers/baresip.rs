@@ -79,6 +79,13 @@ impl Baresip {
         format!("sip:baresip@{}{}", self.address, transport.parameter())
     }
 
+    /// Where it can be called over TLS, once it listens there: on the next port.
+    pub async fn secure_uri(&self) -> String {
+        let port = self.address.port() + 1;
+        listening(Transport::Tcp, port).await;
+        format!("sip:baresip@127.0.0.1:{port};transport=tls")
+    }
+
     fn type_in(&mut self, text: &str) {
         self.keyboard.write_all(text.as_bytes()).expect("a baresip that reads");
     }

@@ -34,7 +34,7 @@ impl Linphone {
         let port = address.port();
         // Without all three words of 127.0.0.1, it takes the machine's own address into its SDP, IPv6 first.
         let configuration = format!(
-            "[sip]\nsip_port={port}\nsip_tcp_port={port}\nsip_tls_port=0\nguess_hostname=0\nbind_address=127.0.0.1\n\
+            "[sip]\nsip_port={port}\nsip_tcp_port={port}\nsip_tls_port=-1\nguess_hostname=0\nbind_address=127.0.0.1\n\
              use_ipv6=0\n{lines}[net]\nnat_address=127.0.0.1\nfirewall_policy=1\n[rtp]\nbind_address=127.0.0.1\n\
              audio_rtp_port=-1\n"
         );
@@ -59,6 +59,11 @@ impl Linphone {
     pub async fn uri(&self, transport: Transport) -> String {
         listening(transport, self.address.port()).await;
         format!("sip:linphone@{}{}", self.address, transport.parameter())
+    }
+
+    /// Has it register, and call from there on as this identity.
+    pub fn register(&mut self, identity: &str, registrar: &str, password: &str) {
+        self.type_in(&format!("register {identity} {registrar} {password}\n"));
     }
 
     fn type_in(&mut self, text: &str) {

@@ -13,6 +13,10 @@
 //! | baresip 1.0.0: G.722, Opus, PCMA, PCMU | UDP, TCP | yes | yes | speech and a tone measured in its recording; keys by RFC 4733 both ways; keys in what it plays |
 //! | linphone 5.1.65: PCMU | UDP, TCP | yes | yes | the same |
 //! | baresip and linphone with SRTP by SDES, required | UDP, TCP | yes | yes | the same, encrypted |
+//! | baresip with TLS and SRTP | TLS | yes | yes | the same; each checks the other's certificate |
+//! | linphone with TLS and SRTP | TLS | yes | as a user | the same; it checks the engine's certificate, and is called on the connection by which it registered |
+//! | SIPp, baresip (MD5), linphone (SHA-256), registered by digest | UDP, TCP | yes | yes | called where they registered from; two devices of one user; a user's own calls are challenged |
+//! | SIPp with 100rel and UPDATE | UDP, TCP | yes | yes | PRACK for a 183 with the answer, and for our 180; hold by UPDATE |
 //! | kamailio 5.6.3 as a proxy before SIPp | UDP↔UDP, UDP↔TCP both ways | yes | yes | one Record-Route and two, loose routing of ACK, re-INVITE and BYE of either side, CANCEL both ways, 407 with the right and a wrong password, its loss in a call |
 //! | kamailio and rtpengine 10.5 before linphone | UDP→TCP | yes | | speech, tone and keys as above, relayed |
 //! | kamailio and rtpengine before baresip | UDP→TCP | | yes | the same |
@@ -28,9 +32,11 @@
 //!   credentials and calls under the same Call-ID: kamailio stands in front as a registrar that asks for none. Its
 //!   `branchs` expects registration and call under one Call-ID: a relay of the test's makes it one.
 //! - **baresip** resamples badly what it plays, so files have the codec's rate. It hangs up when a file is over.
+//!   Over TLS it listens on the port after its own, with `sip_certificate` (key
+//!   and certificate in one file); `sip_cafile` has it check ours.
 //! - **linphone** has no sound card here (`soundcard use files`), starts only where the folder of its database is, and
 //!   puts the machine's own address into SDP, IPv6 first, unless three settings and a command say 127.0.0.1. Before
-//!   its first RTP it sends four octets that are none.
+//!   its first RTP it sends four octets that are none. In certificates it knows names, no addresses (`localhost`).
 //! - **SRTP**: baresip offers it alone with `mediaenc=srtp-mand`, linphone with `media_encryption=srtp` and
 //!   `media_encryption_mandatory=1`; keys over UDP and TCP have to be allowed (`srtp-over-insecure`).
 //! - **kamailio** takes `lr` and `r2=on` Record-Route entries of its own back in Route, as we must send them: in order.
@@ -42,11 +48,14 @@
 mod audio;
 mod baresip;
 mod builtin;
+mod extensions;
 mod kamailio;
 mod linphone;
+mod registered;
 mod registrar;
 mod sdk;
 mod secured;
 mod sipp;
 mod sipsak;
 mod softphone;
+mod tls;

@@ -24,7 +24,7 @@ fn linphone() -> Linphone {
     Linphone::start_with("media_encryption=srtp\nmedia_encryption_mandatory=1\n")
 }
 
-fn assert_secured(heard: &Heard) {
+pub fn assert_secured(heard: &Heard) {
     let mut agreed = heard.lines.iter().filter(|line| line.starts_with("media agreed: ")).peekable();
     assert!(agreed.peek().is_some() && agreed.all(|line| line.contains(", SRTP ")), "{:#?}", heard.lines);
 }

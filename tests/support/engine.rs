@@ -88,6 +88,16 @@ impl Engine {
         self.listeners[listener].as_str().expect(listener).parse().expect("an address")
     }
 
+    /// The first address on which it listens for SIP over this transport.
+    pub fn sip_address(&self, transport: &str) -> SocketAddr {
+        let listeners = self.listeners["sip"].as_array().expect("SIP listeners").iter();
+        let speaks = |listener: &&Value| {
+            listener["transport"].as_str().is_some_and(|spoken| spoken.eq_ignore_ascii_case(transport))
+        };
+        let found = listeners.clone().find(speaks).and_then(|listener| listener["address"].as_str());
+        found.unwrap_or_else(|| panic!("{transport} is not spoken")).parse().expect("an address")
+    }
+
     /// Its data directory.
     pub fn data(&self) -> &Path {
         &self.data
