@@ -388,7 +388,6 @@ enum More {
 }
 
 /// The reading half: a stream that is cut into messages, or frames that are messages already.
-#[expect(clippy::large_enum_variant, reason = "one a connection")]
 enum Incoming {
     Bytes {
         stream: ReadHalf<Stream>,
@@ -463,7 +462,7 @@ impl Incoming {
 
 /// A frame's content: a message, or CRLFs that keep the connection alive (RFC 7118 §6, RFC 5626 §3.5.1).
 fn message_or_ping(bytes: Bytes) -> Got {
-    match &bytes[..] {
+    match bytes.as_ref() {
         b"\r\n\r\n" => Got::Ping,
         blank if blank.iter().all(|b| matches!(b, b'\r' | b'\n')) => Got::Nothing,
         _ => Got::Message(bytes),
