@@ -4,7 +4,7 @@
 //! A call is a pure state machine; everything that opens a socket, reads a clock or waits is a thin shell around it.
 //!
 //! Pure rooms (time and randomness come in as values):
-//! - [`time`], [`random`], [`session`]: plain types that every room shares.
+//! - [`time`], [`random`], [`session`], [`line`]: plain types that every room shares.
 //! - [`sip`]: messages, transactions, dialogs, offer/answer, the user agent. (IO: `sip::transport`.)
 //! - [`rtp`], [`dtmf`], [`media`]: packets and jitter, digits in three ways, frames and streams. (IO: `media::worker`.)
 //! - [`call`]: the call itself: participants, operations, commands in, events out.
@@ -30,6 +30,7 @@ pub mod dtmf;
 pub mod engine;
 pub mod events;
 pub mod flow;
+pub mod line;
 pub mod media;
 pub mod phone;
 pub mod prompt;

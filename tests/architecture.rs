@@ -19,13 +19,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("random", &[]),
     ("session", &[]),
+    ("line", &[]),
     ("rtp", &["random", "session", "time"]),
     ("dtmf", &["time"]),
-    ("sip", &["random", "session", "time"]),
+    ("sip", &["line", "random", "session", "time"]),
     ("media", &["dtmf", "random", "rtp", "session", "time"]),
     ("capture", &["time"]),
     ("rules", &["time"]),
-    ("trunk", &["random", "session", "sip", "time"]),
+    ("trunk", &["line", "random", "session", "sip", "time"]),
     ("call", &["dtmf", "media", "session", "sip", "time"]),
     ("flow", &["call", "dtmf", "rules"]),
     ("clock", &["time"]),
@@ -35,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("prompt", &["media"]),
     ("store", &["rules", "time", "trunk"]),
     ("events", &["random", "store", "time"]),
-    ("api", &["call", "dtmf", "random", "rules", "time", "trunk"]),
+    ("api", &["call", "dtmf", "line", "random", "rules", "time", "trunk"]),
     ("phone", &["clock", "dtmf", "media", "media/worker", "random", "rtp", "session", "sip", "sip/transport"]),
     (
         "engine",
@@ -47,6 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "events",
             "flow",
+            "line",
             "media",
             "media/worker",
             "prompt",
@@ -60,12 +62,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "trunk",
         ],
     ),
-    ("cli", &["api", "config", "dtmf", "engine", "media", "phone", "prompt", "random", "sip"]),
+    ("cli", &["api", "config", "dtmf", "engine", "line", "media", "phone", "prompt", "random", "sip"]),
 ];
 
 /// Rooms that never touch the world.
 const PURE: &[&str] =
-    &["time", "random", "session", "sip", "rtp", "dtmf", "media", "rules", "trunk", "call", "capture", "flow"];
+    &["time", "random", "session", "line", "sip", "rtp", "dtmf", "media", "rules", "trunk", "call", "capture", "flow"];
 
 /// What the world is made of.
 const WORLD: &str = r"(?x)

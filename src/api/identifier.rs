@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::problem::Problem;
 use crate::call::{Participant, Party};
+use crate::line::is_one_line;
 
 /// The longest raw id in bytes.
 const MAX_RAW_ID: usize = 512;
@@ -123,8 +124,8 @@ pub fn raw_id(party: &Party) -> String {
 
 /// The party that a raw id names; none where it names nobody we know how to reach.
 pub fn from_raw_id(raw: &str) -> Option<Party> {
-    let raw = raw.trim();
-    if raw.is_empty() || raw.len() > MAX_RAW_ID || raw.chars().any(char::is_control) {
+    let raw = raw.trim_matches(' ');
+    if raw.is_empty() || raw.len() > MAX_RAW_ID || !is_one_line(raw) {
         None
     } else if let Some(number) = raw.strip_prefix("4:") {
         phone(number)

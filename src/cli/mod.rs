@@ -3,6 +3,7 @@
 mod demo;
 mod dtmf;
 mod load;
+mod log;
 mod serve;
 
 use std::error::Error;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::log::OneLine;
 use crate::config::Config;
 use crate::engine::Engine;
 
@@ -37,7 +38,8 @@ pub(super) fn start_logging(config: &Config) {
     // What the audio decoders say of a file is told to whoever plays it; their own lines know no call.
     let filter = tracing_subscriber::EnvFilter::new(format!("symphonia=off,{}", config.log));
     let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let lines = move || OneLine::new(std::io::stderr(), colours);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines).with_ansi(colours);
     if config.log_json {
         log.json().init();
     } else {

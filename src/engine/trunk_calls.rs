@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Hub;
 use super::trunks::KnownTrunk;
+use crate::line::is_one_line;
 use crate::sip::leg::Invitation;
 use crate::sip::message::Uri;
 
@@ -57,7 +58,8 @@ impl KnownTrunk {
             Uri::Tel(tel) => Some(tel.number().to_owned()),
             Uri::Other(_) => None,
         };
-        let Some(written) = written else { return address.to_owned() };
+        // An escaped line end is no part of a number, and stays escaped.
+        let Some(written) = written.filter(|written| is_one_line(written)) else { return address.to_owned() };
         // Visual separators are dress (RFC 3966 §5.1.1); names keep theirs.
         let dressed = written.bytes().all(|b| b.is_ascii_digit() || b"+-.()*#".contains(&b));
         let plain = if dressed { written.replace(['-', '.', '(', ')'], "") } else { written.clone() };

@@ -12,6 +12,7 @@ use super::administration::{invalid, to_json};
 use super::signalling::Signal;
 use super::{Engine, Hub};
 use crate::api::service::{AdminError, Existing, Registration, Stored};
+use crate::line::is_one_line;
 use crate::rules::normalise;
 use crate::sip::access::{Forking, MAX_CONTACTS, UserAccess};
 use crate::sip::digest::Secret;
@@ -221,7 +222,7 @@ fn checked(written: Written, realm: &str, before: Option<&User>) -> Result<User,
     let (ha1_md5, ha1_sha256) = match (&written.password, &written.ha1) {
         (Some(_), Some(_)) => return Err(invalid("ha1", "give the password or its HA1s, not both".to_owned())),
         (Some(password), None) => {
-            if password.is_empty() || password.len() > 256 || password.chars().any(char::is_control) {
+            if password.is_empty() || password.len() > 256 || !is_one_line(password) {
                 return Err(invalid("password", "1 to 256 bytes without control characters are possible".to_owned()));
             }
             let secret = Secret::of_password(&written.name, realm, password);
@@ -253,7 +254,7 @@ fn checked(written: Written, realm: &str, before: Option<&User>) -> Result<User,
         return Err(invalid("maxContacts", format!("{max_contacts} is not 1 to {MOST_CONTACTS}")));
     }
     let display_name = written.display_name.filter(|name| !name.is_empty());
-    if display_name.as_ref().is_some_and(|name| name.len() > 256 || name.chars().any(char::is_control)) {
+    if display_name.as_ref().is_some_and(|name| name.len() > 256 || !is_one_line(name)) {
         return Err(invalid("displayName", "at most 256 bytes without control characters are possible".to_owned()));
     }
     if written.numbers.len() > MAX_NUMBERS {

@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use super::document::{Numbers, Rewrite, Trunk};
 use super::number::whole;
 use super::route::Route;
+use crate::line::is_one_line;
 use crate::sip::message::{Host, Uri};
 use crate::sip::peer::Transport;
 
@@ -38,7 +39,7 @@ impl Complaints {
     }
 
     fn text(&mut self, text: Option<&str>, field: &str) {
-        let fine = text.is_none_or(|t| !t.is_empty() && t.len() <= 128 && !t.chars().any(char::is_control));
+        let fine = text.is_none_or(|t| !t.is_empty() && t.len() <= 128 && is_one_line(t));
         self.unless(fine, field, "write 1 to 128 characters, none of them a control character");
     }
 
@@ -100,7 +101,7 @@ impl Complaints {
         self.at_most(list.len(), 50, field);
         for (at, rewrite) in list.iter().enumerate().take(50) {
             self.pattern(&rewrite.r#match, &format!("{field}[{at}].match"));
-            let fine = rewrite.replace.len() <= 100 && !rewrite.replace.chars().any(char::is_control);
+            let fine = rewrite.replace.len() <= 100 && is_one_line(&rewrite.replace);
             self.unless(fine, format!("{field}[{at}].replace"), "write at most 100 characters");
         }
     }

@@ -3,8 +3,10 @@
 mod bounds;
 mod flood;
 mod http;
+mod injection;
 mod prompt;
 mod rtp;
+mod secrets;
 mod sip;
 mod store;
 mod webhook;

@@ -48,7 +48,7 @@ fn check(new: &NewBan) -> Result<(), Problem> {
     if new.seconds.is_some_and(|seconds| !(1..=MOST_SECONDS).contains(&seconds)) {
         return Err(Problem::bad("seconds", format!("is 1 to {MOST_SECONDS}")));
     }
-    let odd = |words: &String| words.chars().count() > MOST_WORDS || words.chars().any(char::is_control);
+    let odd = |words: &String| words.chars().count() > MOST_WORDS || !crate::line::is_one_line(words);
     if new.reason.as_ref().is_some_and(odd) {
         return Err(Problem::bad("reason", format!("is at most {MOST_WORDS} characters, none a control character")));
     }

@@ -12,6 +12,7 @@ use crate::api::endpoint::{Answer, Endpoint, Shape, schema};
 use crate::api::identifier::{Identifier, PhoneNumberIdentifier, UserIdentifier};
 use crate::api::problem::Problem;
 use crate::api::service::CreateCall;
+use crate::line::is_one_line;
 
 /// A call to place. `callIntelligenceOptions` (speech) are taken and not used yet.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -66,6 +67,9 @@ impl CreateCallRequest {
         }
         if self.source_display_name.as_ref().is_some_and(|name| name.len() > 256) {
             return Err(Problem::bad("sourceDisplayName", "has more than 256 bytes"));
+        }
+        if self.source_display_name.as_ref().is_some_and(|name| !is_one_line(name)) {
+            return Err(Problem::bad("sourceDisplayName", "has line ends or other control characters"));
         }
         let caller_id = self.source_caller_id_number.map(|number| number.party("sourceCallerIdNumber")).transpose()?;
         Ok(CreateCall {

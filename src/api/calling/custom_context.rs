@@ -60,7 +60,7 @@ fn check(name: &str, value: &str) -> Result<(), &'static str> {
     if name.len() > MAX_NAME || !name.bytes().all(plain) {
         return Err("wants a name of at most 64 letters, digits and .!%*_+~-");
     }
-    if value.len() > MAX_VALUE || value.chars().any(char::is_control) {
+    if value.len() > MAX_VALUE || !crate::line::is_one_line(value) {
         return Err("wants a value of at most 256 bytes without line ends or other control characters");
     }
     Ok(())
@@ -97,6 +97,7 @@ mod tests {
             ("X-A", "1\r2"),
             ("X-A", "1\0"),
             ("X-A", "\u{85}"),
+            ("X-A", "\u{2028}"),
             ("X-A", &long),
             (&name, "x"),
         ] {

@@ -51,7 +51,7 @@ impl PlaySource {
         let field = format!("{field}.file.uri");
         let uri = self.file.and_then(|file| file.uri).ok_or_else(|| Problem::bad(&field, "is required"))?;
         match uri.strip_prefix("prompt:") {
-            Some(name) if name.is_empty() || uri.len() > MAX_URL || name.chars().any(char::is_control) => {
+            Some(name) if name.is_empty() || uri.len() > MAX_URL || !crate::line::is_one_line(name) => {
                 Err(Problem::bad(&field, "names no prompt after prompt:"))
             }
             Some(_) => Ok(uri),

@@ -1,12 +1,19 @@
 //! What call control tells a leg, and what a leg does when its time has come.
 
 use super::user_agent::{Purpose, UserAgent};
+use crate::line::is_one_line;
 use crate::session::{LegId, LocalMedia};
 use crate::sip::leg::state::{Cancel, Described, Leg, RING_AGAIN, Reinvite, State, WaitingReoffer};
-use crate::sip::leg::{CommandError, EndCause, LegCommand, LegEvent, Side};
+use crate::sip::leg::{CommandError, EndCause, LegCommand, LegEvent, MAX_REDIRECTIONS, Side};
 use crate::sip::message::{Method, Name, NameAddr, Uri, reason};
 use crate::sip::sdp::CONTENT_TYPE;
 use crate::time::Time;
+
+/// The longest Content-Type and the longest Reason that we write of what call control gives, in bytes.
+const MAX_TEXT: usize = 256;
+
+/// The longest URI in a redirection, in bytes.
+const MAX_CONTACT: usize = 1_024;
 
 impl UserAgent {
     /// Carries out a command on a leg. An error means that nothing was done, but for
@@ -129,6 +136,9 @@ impl UserAgent {
     }
 
     fn redirect(&mut self, leg: &mut Leg, contacts: &[String], now: Time) -> Result<(), CommandError> {
+        if contacts.len() > MAX_REDIRECTIONS || contacts.iter().any(|contact| contact.len() > MAX_CONTACT) {
+            return Err(CommandError::BadValue { what: "a list of contacts that is too long" });
+        }
         let targets: Vec<NameAddr> = contacts
             .iter()
             .map(|c| c.parse::<Uri>().map(NameAddr::new))
@@ -214,7 +224,7 @@ impl UserAgent {
         if !matches!(leg.state, State::Answered | State::Established) {
             return Err(CommandError::WrongState { state: leg.state.name() });
         }
-        if content_type.is_empty() || content_type.chars().any(char::is_control) {
+        if content_type.is_empty() || content_type.len() > MAX_TEXT || !is_one_line(content_type) {
             return Err(CommandError::BadValue { what: "the content type" });
         }
         let sent = self.start_in_dialog(
@@ -231,7 +241,7 @@ impl UserAgent {
     }
 
     fn hang_up(&mut self, leg: &mut Leg, reason: Option<String>, now: Time) -> Result<(), CommandError> {
-        if reason.as_deref().is_some_and(|r| r.chars().any(char::is_control)) {
+        if reason.as_deref().is_some_and(|r| r.len() > MAX_TEXT || !is_one_line(r)) {
             return Err(CommandError::BadValue { what: "the reason" });
         }
         self.stop_following(leg, now);

@@ -6,12 +6,13 @@ use super::request::{Way, push_route};
 use super::transmit::{Arrival, authorize};
 use super::user_agent::{ClientMachine, Purpose, UserAgent};
 use super::{AgentOutput, Counter};
+use crate::line::is_one_line;
 use crate::session::{LegId, NegotiatedMedia};
 use crate::sip::dialog::{Dialog, MAX_FORWARDS};
 use crate::sip::digest::{self, Rounds};
 use crate::sip::leg::state::{EarlyDialog, Leg, MAX_GLARES, Outgoing, State, WaitingReoffer};
 use crate::sip::leg::{EndCause, LegEvent, OutgoingInvite, Party, Side};
-use crate::sip::message::{CSeq, Method, Name, NameAddr, Request, Response, Uri};
+use crate::sip::message::{BuildError, CSeq, Method, Name, NameAddr, Request, Response, Uri};
 use crate::sip::peer::Peer;
 use crate::sip::sdp::{CONTENT_TYPE, Description, LocalDescription};
 use crate::sip::transaction::{ClientKey, Heard};
@@ -41,6 +42,9 @@ const OWN: [Name; 21] = [
     Name::RSeq,
     Name::RAck,
 ];
+
+/// The most headers that call control may add to an INVITE.
+const MAX_OWN_HEADERS: usize = 64;
 
 impl UserAgent {
     /// Places a call on a leg from [`UserAgent::new_leg`]. What cannot even be sent fails by [`LegEvent::Failed`] with
@@ -80,6 +84,13 @@ impl UserAgent {
         };
         let local = way.local.unwrap_or(contact.address.local);
         let peer = Peer { transport, remote, local, connection: way.connection };
+        if invite.target.len() > MAX_ADDRESS || invite.headers.iter().any(|(n, v)| n.len() + v.len() > MAX_ADDRESS * 4)
+        {
+            return Err((400, "A header or the target is too long".to_owned()));
+        }
+        if invite.headers.len() > MAX_OWN_HEADERS {
+            return Err((400, format!("More than {MAX_OWN_HEADERS} headers cannot be sent")));
+        }
         let target: Uri = invite.target.parse().map_err(|e| (400, format!("The target is no address: {e}")))?;
         let target = target.for_request_line();
         let call_id = self.random.token(16);
@@ -501,7 +512,17 @@ pub(super) fn negotiate(sdp: &mut LocalDescription, response: &Response) -> Opti
     sdp.accept(&Description::parse(body).ok()?).ok()
 }
 
-pub(super) fn address(party: &Party) -> Result<NameAddr, crate::sip::message::BuildError> {
+/// The longest URI and the longest display name that we write of what call control gives, in bytes.
+const MAX_ADDRESS: usize = 1_024;
+
+pub(super) fn address(party: &Party) -> Result<NameAddr, BuildError> {
+    let display = party.display.as_deref().unwrap_or_default();
+    if party.uri.len() > MAX_ADDRESS || display.len() > MAX_ADDRESS {
+        return Err(BuildError::TooLong);
+    }
+    if !is_one_line(display) {
+        return Err(BuildError::ControlCharacter);
+    }
     let uri: Uri = party.uri.parse()?;
     let address = NameAddr::new(uri);
     Ok(match &party.display {

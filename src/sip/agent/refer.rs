@@ -3,11 +3,12 @@
 
 use super::transmit::{Arrival, party};
 use super::user_agent::{Purpose, UserAgent};
+use crate::line::is_one_line;
 use crate::sip::leg::referral::{DECISION, OurRefer, TheirRefer};
 use crate::sip::leg::state::{Leg, State};
 use crate::sip::leg::{CommandError, LegEvent, MAX_REFERRED_HEADERS, Refer, ReferProgress, Referral};
 use crate::sip::message::{
-    Method, Name, NameAddr, Replaces, Request, Response, SIPFRAG, Uri, read_sipfrag, reason_phrase,
+    MAX_LINE, Method, Name, NameAddr, Replaces, Request, Response, SIPFRAG, Uri, read_sipfrag, reason_phrase,
 };
 use crate::time::Time;
 
@@ -25,7 +26,10 @@ impl UserAgent {
         let target = self.refer_target(leg, &wish)?;
         let Some(dialog) = &leg.dialog else { return Err(CommandError::WrongState { state: "without a dialog" }) };
         let referred_by = match &wish.referred_by {
-            Some(by) => NameAddr::new(by.uri.parse().map_err(|_| CommandError::BadValue { what: "Referred-By" })?),
+            Some(by) => NameAddr {
+                display_name: None,
+                ..super::outgoing::address(by).map_err(|_| CommandError::BadValue { what: "Referred-By" })?
+            },
             None => NameAddr::new(dialog.local_party().uri.clone().for_request_line()),
         };
         let contact = self.contact_for(dialog.next_hop()).map(|contact| contact.header.clone());
@@ -66,8 +70,10 @@ impl UserAgent {
         {
             uri = Uri::sip(Some(tel.number()), host, None).with_param("user", Some("phone"));
         }
-        let plain = |text: &str| !text.chars().any(char::is_control);
-        if wish.headers.len() > MAX_REFERRED_HEADERS || !wish.headers.iter().all(|(n, v)| plain(n) && plain(v)) {
+        // Each byte may become three.
+        let length = wish.target.len() + wish.headers.iter().map(|(n, v)| n.len() + v.len() + 2).sum::<usize>();
+        let plain = wish.headers.iter().all(|(n, v)| n.parse::<Name>().is_ok() && is_one_line(v));
+        if wish.headers.len() > MAX_REFERRED_HEADERS || length > MAX_LINE / 4 || !plain {
             return Err(bad("a header for the target"));
         }
         let mut headers = wish.headers.clone();
@@ -214,7 +220,7 @@ impl UserAgent {
         shown.uri = target.uri.clone().for_request_line().to_string();
         let passed = |(name, value): &(String, String)| {
             let custom = name.eq_ignore_ascii_case("User-to-User") || name.to_ascii_lowercase().starts_with("x-");
-            custom && !value.chars().any(char::is_control)
+            custom && is_one_line(value)
         };
         self.tell(
             leg,

@@ -363,10 +363,11 @@ fn checked(value: &[u8]) -> Result<Box<[u8]>, BuildError> {
     Ok(lex::trim(value).into())
 }
 
+/// Line ends and other control characters (but tab) become spaces: no reader must see another header in it.
 fn safe(value: String) -> Box<[u8]> {
     let mut bytes = value.into_bytes();
     for byte in &mut bytes {
-        if matches!(byte, b'\r' | b'\n') {
+        if (*byte < b' ' && *byte != b'\t') || *byte == 0x7f {
             *byte = b' ';
         }
     }

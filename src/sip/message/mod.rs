@@ -64,6 +64,8 @@ pub const MAX_MESSAGE: usize = 65_535;
 pub const MAX_HEADERS: usize = 256;
 /// The longest start line or (unfolded) header field, in bytes. Longer: [`Problem::LineTooLong`], 400.
 pub const MAX_LINE: usize = 16_384;
+/// The longest reason phrase that we write, in characters; the rest is cut off.
+pub const MAX_REASON: usize = 128;
 
 /// A SIP message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,9 +231,10 @@ impl Response {
         lex::text(&self.reason)
     }
 
-    /// Control characters become spaces.
+    /// Control characters become spaces; beyond [`MAX_REASON`] characters it is cut.
     pub fn set_reason(&mut self, reason: &str) {
-        self.reason = reason.bytes().map(|b| if b < b' ' || b == 0x7f { b' ' } else { b }).collect();
+        let reason: String = reason.chars().take(MAX_REASON).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        self.reason = reason.into_bytes().into();
     }
 
     pub fn with_reason(mut self, reason: &str) -> Response {
