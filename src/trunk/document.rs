@@ -8,7 +8,7 @@ use crate::session::SrtpPolicy;
 use crate::sip::digest::Secret;
 
 /// A carrier or gateway.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Trunk {
     /// 1 to 64 of `A-Z a-z 0-9 . _ -`; unique.
@@ -98,7 +98,7 @@ fn one() -> u16 {
 }
 
 /// Digest credentials of a trunk that calls us.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Inbound {
     /// The user name.
@@ -295,6 +295,20 @@ impl From<Srtp> for SrtpPolicy {
             Srtp::Offered => SrtpPolicy::Offered,
             Srtp::Required => SrtpPolicy::Required,
         }
+    }
+}
+
+/// Without secrets.
+impl std::fmt::Debug for Trunk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trunk").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Without secrets.
+impl std::fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inbound").field("username", &self.username).finish_non_exhaustive()
     }
 }
 
