@@ -476,7 +476,7 @@ fn agent_config(config: &Config, listeners: &Listeners) -> AgentConfig {
     AgentConfig {
         contacts: listeners.sip.iter().map(contact).collect(),
         user: "strowger".to_owned(),
-        product: concat!("Strowger/", env!("CARGO_PKG_VERSION")).to_owned(),
+        product: "Strowger".to_owned(),
         codecs: config.codecs.clone(),
         info_types: INFO_TYPES,
         srtp_over_insecure: config.srtp_over_insecure,

@@ -1,5 +1,6 @@
 //! What call control tells a leg, and what a leg does when its time has come.
 
+use super::stateless::PATIENCE_WITH_2XX;
 use super::user_agent::{Purpose, UserAgent};
 use crate::line::is_one_line;
 use crate::session::{LegId, LocalMedia};
@@ -313,7 +314,9 @@ impl UserAgent {
                 waiting.pause = (waiting.pause * 2).min(self.config.timers.t2);
                 // Its transaction knows of a connection that was lost meanwhile.
                 let bytes = waiting.bytes.clone();
-                if let Some(peer) = self.servers.get(&waiting.transaction).map(|t| t.peer) {
+                let since = waiting.give_up - self.config.timers.transaction();
+                let peer = self.servers.get(&waiting.transaction).map(|t| t.peer);
+                if let Some(peer) = peer.filter(|peer| self.may_repeat(*peer, since, PATIENCE_WITH_2XX, now)) {
                     self.send(peer, bytes, Some(leg.id), true);
                 }
             }

@@ -1,7 +1,7 @@
 //! The door: what arrives is read, matched to its transaction, or admitted (RFC 3261 §8.2, §17.2.3, §18.2). What can be
 //! answered without keeping anything is answered here (§8.2.7): the broken, the unknown, the unwelcome, OPTIONS.
 //!
-//! Never more than one answer to one request, and never a bigger one than a copy of its headers and a line or two.
+//! Never more than one answer to one request, and over UDP none that is much longer than it: see `stateless`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::Counter;
 use super::capabilities::{ALLOW, SUPPORTED, not_ours};
-use super::transmit::{Arrival, warn_incompatible};
+use super::transmit::{Arrival, INCOMPATIBLE};
 use super::user_agent::{ServerMachine, UserAgent};
 use crate::session::LegId;
 use crate::sip::guard::{Origin, Source};
@@ -60,10 +60,8 @@ impl UserAgent {
             Err(error) => match error.response() {
                 Some(mut response) => {
                     self.count(Counter::Malformed);
-                    let tag = self.stateless_tag(&response.headers);
-                    let _ = response.set_to_tag(&tag);
                     let _ = via::mark_source(&mut response.headers, peer.remote);
-                    self.send(peer, Bytes::from(response.to_bytes()), None, false);
+                    self.answer_once(peer, arrival, response, Vec::new());
                 }
                 None => self.count(Counter::Unintelligible),
             },
@@ -134,6 +132,7 @@ impl UserAgent {
         if let Some(id) = self.find_leg(request)
             && let Some(mut leg) = self.take(id)
         {
+            self.has_heard(arrival);
             self.trace_arrival(id, arrival, false);
             self.acknowledged(&mut leg, request, arrival);
             self.put(leg);
@@ -260,6 +259,7 @@ impl UserAgent {
             }
             return self.turn_away(&request, via, arrival, &Refusal::new(481));
         };
+        self.has_heard(arrival);
         self.trace_arrival(id, arrival, false);
         // What runs goes on while new calls are already refused; but not without end.
         let bound = self.config.limits.server_transactions;
@@ -297,12 +297,19 @@ impl UserAgent {
     }
 
     fn answer_options(&mut self, request: &Request, via: &Via, arrival: Arrival<'_>) {
-        let mut response = Response::for_request(request, 200);
-        let tag = self.stateless_tag(&request.headers);
-        let _ = response.set_to_tag(&tag);
-        self.describe(&mut response, arrival.peer);
+        let response = Response::for_request(request, 200);
+        let mut described = Response::new(200);
+        self.describe(&mut described, arrival.peer);
+        // The most useful first: there may not be room for all.
+        let order =
+            [Name::Allow, Name::Accept, Name::Supported, Name::Contact, Name::AcceptEncoding, Name::AcceptLanguage];
+        let says = order.into_iter().filter_map(|name| {
+            let value = described.headers.text(&name)?.into_owned();
+            Some((name, value))
+        });
+        let says = says.collect();
         let (peer, _) = answer_to(via, arrival.peer);
-        self.send(peer, Bytes::from(response.to_bytes()), None, false);
+        self.answer_once(peer, arrival, response, says);
     }
 
     /// What an answer to OPTIONS says (§11.2).
@@ -328,24 +335,18 @@ impl UserAgent {
         if let Some(phrase) = &refusal.phrase {
             response.set_reason(phrase);
         }
-        let tag = self.stateless_tag(&request.headers);
-        let _ = response.set_to_tag(&tag);
-        match refusal.status {
-            405 => response.headers.push_value(Name::Allow, &ALLOW),
-            415 => {
-                response.headers.push_value(Name::Accept, &CONTENT_TYPE);
-                response.headers.push_value(Name::AcceptEncoding, &"identity");
-            }
+        let more = match refusal.status {
+            405 => vec![(Name::Allow, ALLOW.to_owned())],
+            415 => vec![(Name::Accept, CONTENT_TYPE.to_owned()), (Name::AcceptEncoding, "identity".to_owned())],
             // The options come from a token list, so they can be written.
-            420 => drop(response.headers.push(Name::Unsupported, refusal.unsupported.join(", "))),
-            422 => response.headers.push_value(Name::MinSe, &self.config.timers.min_se),
-            488 => warn_incompatible(&mut response),
-            503 => response.headers.push_value(Name::RetryAfter, &self.config.limits.retry_after),
-            _ => {}
-        }
-        let _ = response.headers.push(Name::Server, &self.config.product);
+            420 => vec![(Name::Unsupported, refusal.unsupported.join(", "))],
+            422 => vec![(Name::MinSe, self.config.timers.min_se.to_string())],
+            488 => vec![(Name::Warning, INCOMPATIBLE.to_owned())],
+            503 => vec![(Name::RetryAfter, self.config.limits.retry_after.to_string())],
+            _ => Vec::new(),
+        };
         let (peer, _) = answer_to(via, arrival.peer);
-        self.send(peer, Bytes::from(response.to_bytes()), None, false);
+        self.answer_once(peer, arrival, response, more);
     }
 
     /// A tag that the same request always gets, and that nobody else can foretell (§8.2.7).

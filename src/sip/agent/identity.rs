@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::Counter;
 use super::door::{Refusal, answer_to};
 use super::transmit::Arrival;
@@ -66,12 +64,10 @@ impl UserAgent {
         self.count(Counter::Challenged);
         let (status, name) = if proxy { (407, Name::ProxyAuthenticate) } else { (401, Name::WwwAuthenticate) };
         let mut response = Response::for_request(request, status);
-        let tag = self.stateless_tag(&request.headers);
-        let _ = response.set_to_tag(&tag);
         for challenge in challenges {
             response.headers.push_value(name.clone(), challenge);
         }
         let (peer, _) = answer_to(via, arrival.peer);
-        self.send(peer, Bytes::from(response.to_bytes()), None, false);
+        self.answer_once(peer, arrival, response, Vec::new());
     }
 }

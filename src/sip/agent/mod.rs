@@ -41,6 +41,7 @@ mod reliable;
 mod replaces;
 mod request;
 mod session_timer;
+mod stateless;
 #[cfg(test)]
 mod tests;
 mod transmit;

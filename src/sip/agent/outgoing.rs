@@ -148,6 +148,7 @@ impl UserAgent {
             self.is_beyond_limits(arrival);
             return self.count(Counter::StrayResponse);
         };
+        self.has_heard(arrival);
         let Some(transaction) = self.clients.get_mut(&id) else { return };
         let heard = match &mut transaction.machine {
             ClientMachine::Invite(m) => m.on_response(response.status(), &self.config.timers, arrival.now),

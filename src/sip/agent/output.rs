@@ -100,6 +100,8 @@ pub enum Counter {
     AckTimeout,
     /// A message was dropped because its source is banned or beyond a limit.
     DroppedByGuard,
+    /// An answer was not sent, since it would have been much longer than its request.
+    Unanswered,
     /// A source was banned.
     Banned,
     /// A ban ended or was lifted.
@@ -131,6 +133,7 @@ impl Counter {
             Counter::TransactionTimeout => "transaction_timeout",
             Counter::AckTimeout => "ack_timeout",
             Counter::DroppedByGuard => "dropped_by_guard",
+            Counter::Unanswered => "unanswered",
             Counter::Banned => "banned",
             Counter::BanLifted => "ban_lifted",
             Counter::Challenged => "challenged",

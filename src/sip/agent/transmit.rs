@@ -397,9 +397,12 @@ pub(super) fn authorize(leg: &mut Leg, request: &mut Request) {
     }
 }
 
+/// The words of 488's explanation.
+pub(super) const INCOMPATIBLE: &str = "305 strowger \"Incompatible media format\"";
+
 /// 488's explanation (RFC 3261 §20.43).
 pub(super) fn warn_incompatible(response: &mut Response) {
-    response.headers.push_value(Name::Warning, &"305 strowger \"Incompatible media format\"");
+    response.headers.push_value(Name::Warning, &INCOMPATIBLE);
 }
 
 /// The addresses of a header as call control reads them.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::register::Answered;
 use super::request::Requests;
+use super::stateless::PATIENCE;
 use super::{AgentConfig, AgentOutput, ContactAddress, Counter};
 use crate::random::Random;
 use crate::session::LegId;
@@ -131,6 +132,8 @@ pub(super) struct ClientTransaction {
     pub moved: bool,
     /// It goes by TCP for its size alone; where it would have gone.
     pub datagram: Option<Peer>,
+    /// When it began.
+    since: Time,
     scheduled: Option<Time>,
 }
 
@@ -294,7 +297,10 @@ impl UserAgent {
             Tick::Idle => {}
             Tick::Retransmit => {
                 let (peer, bytes, leg) = (transaction.peer, transaction.bytes.clone(), transaction.leg);
-                self.send(peer, bytes, Some(leg), true);
+                let (bye, since) = (transaction.purpose == Purpose::Bye, transaction.since);
+                if !bye || self.may_repeat(peer, since, PATIENCE, now) {
+                    self.send(peer, bytes, Some(leg), true);
+                }
             }
             Tick::TimedOut => {
                 self.count(Counter::TransactionTimeout);
@@ -319,7 +325,12 @@ impl UserAgent {
             Tick::Idle => {}
             Tick::Retransmit => {
                 let (peer, last, leg) = (transaction.peer, transaction.last.clone(), transaction.leg);
-                if let Some(bytes) = last {
+                let since = match &transaction.machine {
+                    ServerMachine::Invite(machine) => machine.completed(&self.config.timers),
+                    ServerMachine::Other(_) => None,
+                };
+                let may = since.is_none_or(|since| self.may_repeat(peer, since, PATIENCE, now));
+                if let Some(bytes) = last.filter(|_| may) {
                     self.send(peer, bytes, Some(leg), true);
                 }
             }
@@ -420,6 +431,7 @@ impl UserAgent {
                 ack: None,
                 moved: new.moved,
                 datagram: None,
+                since: self.moment,
                 scheduled: None,
             },
         );

@@ -137,6 +137,8 @@ pub struct Guard {
     flows: Recent<SocketAddr, Time>,
     /// Sources of such flows.
     known: Recent<Source, Time>,
+    /// Sources that have shown that they hear us, until when that counts.
+    hearers: Recent<Source, Time>,
     bans: Bans,
     /// At most two for each input; emptied by whoever gave the input.
     changes: VecDeque<Change>,
@@ -152,6 +154,7 @@ impl Guard {
             records: Recent::new(REMEMBERED),
             flows: Recent::new(REMEMBERED),
             known: Recent::new(REMEMBERED),
+            hearers: Recent::new(REMEMBERED),
             changes: VecDeque::new(),
         }
     }
@@ -206,6 +209,18 @@ impl Guard {
     pub fn authenticated(&mut self, origin: Origin, now: Time) {
         *self.flows.entry(origin.remote) = now + KNOWN;
         *self.known.entry(origin.source) = now + KNOWN;
+    }
+
+    /// A message came that only somebody can write who has read ours: it bears a tag or branch of our making. Good for
+    /// being sent what is repeated; limits and bans do not go by it.
+    pub fn has_heard(&mut self, origin: Origin, now: Time) {
+        *self.hearers.entry(origin.source) = now + KNOWN;
+    }
+
+    /// Does it hear us, as far as we know?
+    pub fn hears(&self, origin: Origin, now: Time) -> bool {
+        let until = |memory: &Recent<Source, Time>| memory.get(&origin.source).is_some_and(|until| *until > now);
+        origin.proven || until(&self.hearers) || until(&self.known) || self.is_exempt(origin.source)
     }
 
     fn is_exempt(&self, source: Source) -> bool {

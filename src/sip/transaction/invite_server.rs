@@ -86,6 +86,11 @@ impl InviteServer {
         }
     }
 
+    /// When our final refusal went out; none: none did, or it was acknowledged.
+    pub fn completed(&self, timers: &TimerConfig) -> Option<Time> {
+        self.end.filter(|_| self.state == State::Completed).map(|end| end - timers.transaction())
+    }
+
     /// When `timeout` has something to do.
     pub fn deadline(&self) -> Option<Time> {
         earlier(self.again.map(|(at, _)| at), self.end)

@@ -105,7 +105,7 @@ fn no_value_of_an_invite_becomes_a_header() {
         assert!(request.check().is_ok() && request.headers.from().unwrap().tag() != Some("evil"), "round {round}");
         assert!(request.body.starts_with(b"v=0\r\no=strowger ") || request.body.starts_with(b"v=0\r\no=- "));
     }
-    assert!(sent > 1_000 && refused > 1_000, "both are tried: {sent} sent, {refused} refused");
+    assert!(sent > 500 && refused > 500, "both are tried: {sent} sent, {refused} refused");
 }
 
 #[test]

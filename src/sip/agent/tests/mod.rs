@@ -13,6 +13,7 @@ mod request;
 mod server;
 mod session_timer;
 mod simulation;
+mod stateless;
 mod torture;
 mod transfer;
 mod update;
