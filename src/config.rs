@@ -5,6 +5,7 @@
 
 mod follow_transfers;
 mod settings;
+mod tolls;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,7 @@ use crate::session::{ClientCertificates, Codec, SrtpPolicy};
 pub use follow_transfers::FollowTransfers;
 use follow_transfers::follow_transfers;
 pub use settings::{SETTINGS, Setting};
+use tolls::{prefixes, tolls};
 
 /// The setting that names the file itself: by flag and environment only.
 pub const CONFIG_FILE: &str = "config";
@@ -112,6 +114,16 @@ pub struct Config {
     pub srtp_over_insecure: bool,
     /// Who may send a call on by REFER.
     pub follow_transfers: FollowTransfers,
+    /// Calls to numbers at once: applications, each user, each trunk, strangers; 0: no limit.
+    pub toll_calls: [u32; 4],
+    /// The same, within any minute.
+    pub toll_calls_per_minute: [u32; 4],
+    /// The same, within any hour.
+    pub toll_calls_per_hour: [u32; 4],
+    /// Beginnings of numbers that may be called; empty: all.
+    pub toll_allowed: Vec<String>,
+    /// Beginnings of numbers that nobody may call.
+    pub toll_denied: Vec<String>,
     /// Whether tones in the audio count as digits.
     pub in_band_dtmf: bool,
     /// Media threads, at least one.
@@ -302,6 +314,11 @@ impl Config {
             srtp: values.parse("srtp", str::parse)?,
             srtp_over_insecure: values.parse("srtp-over-insecure", boolean)?,
             follow_transfers: values.parse("follow-transfers", follow_transfers)?,
+            toll_calls: values.parse("toll-calls", tolls)?,
+            toll_calls_per_minute: values.parse("toll-calls-per-minute", tolls)?,
+            toll_calls_per_hour: values.parse("toll-calls-per-hour", tolls)?,
+            toll_allowed: values.parse("toll-allowed", prefixes)?,
+            toll_denied: values.parse("toll-denied", prefixes)?,
             in_band_dtmf: values.parse("in-band-dtmf", boolean)?,
             capture_rtp: values.parse("capture-rtp", boolean)?,
             capture_bytes: values.parse("capture-bytes", number(65_536, 1 << 30))? as usize,
@@ -613,6 +630,9 @@ mod tests {
             ("codecs", "gsm"),
             ("codecs", ""),
             ("follow-transfers", "everybody"),
+            ("toll-calls", "bob=3"),
+            ("toll-calls-per-hour", "users=lots"),
+            ("toll-denied", "+44x"),
             ("in-band-dtmf", "maybe"),
             ("srtp", "sometimes"),
             ("tls-names", " , "),

@@ -228,6 +228,36 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "none, or some of users, trunks and strangers, separated by commas",
         help: "Who may send a call on to somebody else by REFER; whoever may has the engine call, and pay",
     },
+    Setting {
+        name: "toll-calls",
+        default: "users=10,strangers=1",
+        allowed: "0, or applications=N, users=N, trunks=N, strangers=N, separated by commas; 0 or left out: no limit",
+        help: "Calls to numbers that one user, one trunk, all applications and all strangers may have at once",
+    },
+    Setting {
+        name: "toll-calls-per-minute",
+        default: "users=20,strangers=1",
+        allowed: "as toll-calls",
+        help: "The same, begun within any minute",
+    },
+    Setting {
+        name: "toll-calls-per-hour",
+        default: "users=200,strangers=10",
+        allowed: "as toll-calls",
+        help: "The same, begun within any hour",
+    },
+    Setting {
+        name: "toll-allowed",
+        default: "",
+        allowed: "beginnings of numbers (+44), separated by commas",
+        help: "Numbers that may be called at all; empty: those that a route or trunk takes",
+    },
+    Setting {
+        name: "toll-denied",
+        default: "",
+        allowed: "beginnings of numbers (+4490), separated by commas",
+        help: "Numbers that nobody may call, whatever routes say",
+    },
     Setting { name: "in-band-dtmf", default: "true", allowed: "true or false", help: "Listen for tones in the audio" },
     Setting {
         name: "media-threads",

@@ -45,6 +45,7 @@ mod signalling;
 mod start;
 mod subscriptions;
 mod timeline;
+mod tolls;
 mod trunk_calls;
 mod trunk_watch;
 mod trunks;
@@ -121,6 +122,8 @@ pub struct Hub {
     rules: ArcSwap<Table>,
     subscriptions: ArcSwap<HashMap<String, Subscription>>,
     trunks: ArcSwap<Trunks>,
+    /// Who has called how many numbers.
+    tolls: Arc<tolls::Tolls>,
     /// The tasks that keep an eye on trunks.
     watches: Watches,
     users: ArcSwap<HashMap<String, User>>,

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::Hub;
 use super::hunting::HuntWish;
+use super::metrics::count;
 use super::running_call::{About, CallMessage};
 use super::signalling::Signal;
+use super::tolls::TollPermit;
 use super::trunks::KnownTrunk;
 use crate::api::service::CallError;
 use crate::call::{Party, Place, TimelineEntry, Topic};
@@ -40,6 +42,8 @@ pub struct Route {
     pub failover: Failover,
     /// How it was decided, for the timeline.
     pub notes: Vec<String>,
+    /// The caller's place among his calls to numbers, held as long as somebody holds the route.
+    pub toll: Option<Arc<TollPermit>>,
 }
 
 /// One round of a route.
@@ -76,6 +80,7 @@ pub async fn route(hub: &Hub, target: &Party, asker: &Asker) -> Result<Route, Ca
                 bad(format!("{address:?} is not a SIP address ({error}); write sip:user@host:port"))
             })?;
             let found = locate(hub, &uri).await.map_err(|problem| bad(format!("{address}: {problem}")))?;
+            let toll = by_the_back_door(hub, &uri, &found, asker).map_err(bad)?;
             let lead = |hop| Lead {
                 round: vec![to(address.clone(), hop)].into(),
                 trunk: None,
@@ -87,6 +92,7 @@ pub async fn route(hub: &Hub, target: &Party, asker: &Asker) -> Result<Route, Ca
                 next_round: Verdict::Trouble,
                 failover: Failover { redirects: Redirects::Anywhere, ..Failover::default() },
                 notes: Vec::new(),
+                toll,
             })
         }
         Party::Phone(number) => {
@@ -95,6 +101,7 @@ pub async fn route(hub: &Hub, target: &Party, asker: &Asker) -> Result<Route, Ca
             if let Some(problem) = decision.problem {
                 return Err(bad(problem));
             }
+            let toll = Some(hub.permit_toll(asker, number).map_err(|refusal| bad(refusal.to_string()))?);
             let mut notes = decision.explanation;
             // Proxies that are down come after all that are not, but they come.
             let (mut up, mut down) = (Vec::new(), Vec::new());
@@ -109,7 +116,8 @@ pub async fn route(hub: &Hub, target: &Party, asker: &Asker) -> Result<Route, Ca
             let Some(target) = first.map(|branch| branch.target.clone()) else {
                 return Err(bad(format!("{number}: {}", notes.join("; "))));
             };
-            Ok(Route { target, leads: up, next_round: Verdict::Trouble, failover: failover.unwrap_or_default(), notes })
+            let failover = failover.unwrap_or_default();
+            Ok(Route { target, leads: up, next_round: Verdict::Trouble, failover, notes, toll })
         }
         Party::User(name) => Err(bad(format!(
             "there is no user {name}: add one under /v1/users, or call sip:user@host or a phone number"
@@ -149,7 +157,27 @@ async fn to_user(hub: &Hub, target: &Party) -> Option<Route> {
         next_round: Verdict::Any,
         failover: Failover { redirects: Redirects::None, ..Failover::default() },
         notes: vec![note],
+        toll: None,
     })
+}
+
+/// A SIP address may lead to a trunk, who takes calls of ours for good money because they come from us. Applications may
+/// call it so, which counts as a call to a number; all others reach trunks by numbers and routes alone.
+fn by_the_back_door(hub: &Hub, uri: &Uri, found: &[Hop], asker: &Asker) -> Result<Option<Arc<TollPermit>>, String> {
+    let trunks = hub.trunks.load();
+    let trunk = trunks.all().iter().find(|known| found.iter().any(|hop| known.is_from(hop.address.ip())));
+    match (trunk, asker) {
+        (None, _) => Ok(None),
+        (Some(_), Asker::Application) => {
+            let number = uri.as_sip().and_then(|sip| sip.user_without_params()).unwrap_or_default();
+            let permit = hub.permit_toll(asker, &crate::rules::normalise(&number));
+            permit.map(Some).map_err(|refusal| refusal.to_string())
+        }
+        (Some(known), _) => {
+            count(&hub.metrics.calls_refused, "toll destination");
+            Err(format!("{uri} is trunk {}, which is called by numbers only", known.trunk.name))
+        }
+    }
 }
 
 /// A branch that takes this hop.
@@ -223,7 +251,9 @@ pub async fn follow(hub: &Hub, redirection: Redirection) -> Vec<Round> {
                 let trunks = hub.trunks.load();
                 let trunk = redirection.from.trunk.as_deref().and_then(|name| trunks.named(name));
                 let own = trunk.is_some_and(|known| known.is_from(hop.address.ip()));
-                if redirection.follows == Redirects::Own && !own {
+                // Another trunk is nobody's to send us to.
+                let foreign = !own && trunks.all().iter().any(|known| known.is_from(hop.address.ip()));
+                if foreign || redirection.follows == Redirects::Own && !own {
                     continue;
                 }
                 let here = Branch { label: format!("redirected to {contact}"), ..to(contact.clone(), hop) };

@@ -46,7 +46,9 @@ pub fn follow(hub: &Arc<Hub>, about: &About, leg: LegId, referral: Referral) {
             Identity::Stranger => Asker::Stranger,
         };
         let found = outgoing::route(&hub, &target, &asker).await.map_err(|problem| problem.to_string());
+        let mut toll = None;
         let found = found.and_then(|route| {
+            toll = route.toll;
             let lead = route.leads.into_iter().next();
             let way = lead.and_then(|lead| Some((lead.round.branches.first()?.clone(), lead)));
             way.ok_or_else(|| "there is nobody to call".to_owned())
@@ -65,6 +67,11 @@ pub fn follow(hub: &Arc<Hub>, about: &About, leg: LegId, referral: Referral) {
         let entry = TimelineEntry::new(hub.clock.now(), Topic::Signalling, text).on(leg);
         registry::note(&hub, &about.id, hub.calls.get(&about.id).as_ref(), entry);
         hub.signal(Signal::Command(leg, command));
+        // The place among the referrer's calls is held as long as the call goes on.
+        if let Some(_held) = toll {
+            let mut changes = hub.calls.changes();
+            while hub.calls.get(&about.id).is_some() && changes.changed().await.is_ok() {}
+        }
     });
 }
 

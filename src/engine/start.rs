@@ -203,6 +203,7 @@ impl Engine {
             rules: ArcSwap::from_pointee(crate::rules::Table::default()),
             subscriptions: Default::default(),
             trunks: Default::default(),
+            tolls: super::tolls::Tolls::new(&config),
             watches: Default::default(),
             users: Default::default(),
             policy: Default::default(),

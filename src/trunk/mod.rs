@@ -20,6 +20,7 @@ pub mod number;
 pub mod proxy;
 pub mod registration;
 pub mod route;
+pub mod toll;
 
 pub use check::{Problem, check};
 pub use document::Trunk;

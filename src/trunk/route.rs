@@ -74,7 +74,7 @@ impl Default for Allow {
 }
 
 /// Who wants to call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind", content = "name")]
 pub enum Asker {
     /// An application with an access key.
