@@ -103,7 +103,7 @@ fn frames(legs: u64, frames: u64, cpu: fn() -> u64) {
     let mut peers = Vec::new();
     for leg in (0..legs).map(LegId) {
         let (socket, port) = socket();
-        lane.command(MediaCommand::Open { leg });
+        lane.command(MediaCommand::Open { leg, beside: None });
         let opened = events.try_iter().find_map(|event| match event {
             MediaEvent::Opened { port, .. } => Some(port),
             _ => None,
@@ -242,7 +242,7 @@ fn pacing(legs: u64, seconds: u64) {
     let clip = prompt();
     for leg in (0..legs).map(LegId) {
         let send = |command| plane.send(leg.0, command).expect("room in the queue");
-        send(MediaCommand::Open { leg });
+        send(MediaCommand::Open { leg, beside: None });
         send(MediaCommand::Connect { leg, media: media(to.port()) });
         send(MediaCommand::Play { leg, play: PlayId(1), clips: vec![Arc::clone(&clip)], repeat: true });
         // Calls do not come all at once.

@@ -275,7 +275,7 @@ impl Call {
     pub(super) fn open_media(&mut self, now: Time) {
         self.remote.line = Line::Opening;
         self.state_deadline = Some(now + self.settings.release_timeout);
-        self.media(MediaCommand::Open { leg: self.remote.leg });
+        self.media(MediaCommand::Open { leg: self.remote.leg, beside: None });
     }
 
     fn agree(&mut self, media: NegotiatedMedia, now: Time) {

@@ -412,7 +412,8 @@ impl RunningCall {
             }
             _ => None,
         };
-        if let Err(error) = self.hub.media.send(leg.0, command) {
+        // All legs of a call are on one thread: that of its first.
+        if let Err(error) = self.hub.media.send(self.about.leg.0, command) {
             count(&self.hub.metrics.failures, "media");
             tracing::warn!(%error, "media command not taken");
             if let Some(event) = failed {

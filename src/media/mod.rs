@@ -56,8 +56,10 @@ pub struct PlayId(pub u64);
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "Connect comes a few times a leg: a box gains nothing")]
 pub enum MediaCommand {
-    /// Reserve an RTP/RTCP port pair. Answered by [`MediaEvent::Opened`] or [`MediaEvent::OpenFailed`].
-    Open { leg: LegId },
+    /// Reserve an RTP/RTCP port pair. Answered by [`MediaEvent::Opened`] or [`MediaEvent::OpenFailed`]. A leg that is to
+    /// talk with another one is opened `beside` it: on its thread, so this and all that follows of the leg is sent with
+    /// the shard of that leg ([`worker::MediaPlane::send`]).
+    Open { leg: LegId, beside: Option<LegId> },
     /// Start the stream, or change it (re-INVITE, hold, resume, new address or codec). What plays goes on playing.
     Connect { leg: LegId, media: NegotiatedMedia },
     /// Play the clips in order from the next frame, for ever where `repeat`; replaces what plays (whose
@@ -77,6 +79,11 @@ pub enum MediaCommand {
     /// Keep the leg's RTP and RTCP from now on as it crosses the wire, at most `limit` bytes of it; it comes by
     /// [`MediaEvent::Tapped`]. A second tap of a leg does nothing.
     Tap { leg: LegId, limit: usize },
+    /// From the next frame on, what `leg` hears goes out on `with`, and the other way round, whatever codecs, packet
+    /// lengths and encryption they have; digits by RFC 4733, too. A leg that plays a prompt or sends tones sends those
+    /// instead, and to one that is not connected yet nothing is sent, nor heard of it. Both must be open and on one
+    /// thread; each ends the bridge that it had before. It ends with the first of them that is closed, or by `None`.
+    Bridge { leg: LegId, with: Option<LegId> },
     /// End the stream (RTCP BYE) and free the ports. Always answered by [`MediaEvent::Closed`], once.
     Close { leg: LegId },
 }
@@ -85,7 +92,7 @@ impl MediaCommand {
     /// The leg it is for.
     pub fn leg(&self) -> LegId {
         match self {
-            MediaCommand::Open { leg }
+            MediaCommand::Open { leg, .. }
             | MediaCommand::Connect { leg, .. }
             | MediaCommand::Play { leg, .. }
             | MediaCommand::StopPlay { leg, .. }
@@ -93,6 +100,7 @@ impl MediaCommand {
             | MediaCommand::Detect { leg, .. }
             | MediaCommand::Capture { leg, .. }
             | MediaCommand::Tap { leg, .. }
+            | MediaCommand::Bridge { leg, .. }
             | MediaCommand::Close { leg } => *leg,
         }
     }

@@ -110,7 +110,7 @@ impl Task {
             Wish::Dial { uri, destination, transport } => {
                 let leg = self.agent.new_leg();
                 self.line = Some(Line { leg, stage: Stage::Dialling { uri, destination, transport }, over: None });
-                self.tell_media(MediaCommand::Open { leg });
+                self.tell_media(MediaCommand::Open { leg, beside: None });
             }
             Wish::Press(digit, way) => self.press(digit, way),
             Wish::Say(clip) => self.say(clip),
@@ -243,7 +243,7 @@ impl Task {
                 let _ = self.agent.command(leg, LegCommand::Ring, now);
                 self.line = Some(Line { leg, stage: Stage::Answering, over: None });
                 self.tell(PhoneEvent::Called { from: invitation.from.uri });
-                self.tell_media(MediaCommand::Open { leg });
+                self.tell_media(MediaCommand::Open { leg, beside: None });
             }
             AgentOutput::Leg(leg, event) => self.leg(leg, event),
             AgentOutput::Trace { .. }

@@ -586,10 +586,10 @@ impl World {
     fn our_media(&mut self, command: MediaCommand) {
         let leg = command.leg();
         let event = match command {
-            MediaCommand::Open { leg } if self.no_ports => {
+            MediaCommand::Open { leg, .. } if self.no_ports => {
                 Some(MediaEvent::OpenFailed { leg, reason: "all ports are taken".into() })
             }
-            MediaCommand::Open { leg } => {
+            MediaCommand::Open { leg, .. } => {
                 let port = self.ours.open(
                     leg,
                     StreamConfig { rtp_timeout: RTP_TIMEOUT, in_band: self.in_band, delay: DelayBounds::default() },

@@ -147,7 +147,7 @@ impl Lane {
     pub(super) fn carry_out(&mut self, command: MediaCommand, at: Moment) {
         let id = command.leg();
         let done = catch_unwind(AssertUnwindSafe(|| match command {
-            MediaCommand::Open { leg } => self.open(leg, at),
+            MediaCommand::Open { leg, .. } => self.open(leg, at),
             MediaCommand::Close { leg } => self.close(leg, at),
             command => self.change(command, at),
         }));
@@ -235,7 +235,7 @@ impl Lane {
             MediaCommand::Detect { in_band, .. } => stream.detect_in_band(in_band),
             MediaCommand::Capture { limit_frames, .. } => stream.capture(limit_frames),
             MediaCommand::Tap { limit, .. } => drop(leg.tap.get_or_insert_with(|| Box::new(Tap::new(limit)))),
-            MediaCommand::Open { .. } | MediaCommand::Close { .. } => {}
+            MediaCommand::Open { .. } | MediaCommand::Bridge { .. } | MediaCommand::Close { .. } => {}
         }
     }
 

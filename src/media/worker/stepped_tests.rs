@@ -53,7 +53,7 @@ impl Bench {
         let rtp = UdpSocket::bind("127.0.0.1:0").unwrap();
         rtp.set_nonblocking(true).unwrap();
         let port = rtp.local_addr().unwrap().port();
-        self.lane.command(MediaCommand::Open { leg });
+        self.lane.command(MediaCommand::Open { leg, beside: None });
         let opened = self.events.try_iter().find_map(|event| match event {
             MediaEvent::Opened { port, .. } => Some(port),
             _ => None,

@@ -46,7 +46,7 @@ impl Bench {
     }
 
     fn open(&self, leg: u64) -> Result<u16, String> {
-        self.send(MediaCommand::Open { leg: LegId(leg) });
+        self.send(MediaCommand::Open { leg: LegId(leg), beside: None });
         self.wait(|event| match event {
             MediaEvent::Opened { leg: LegId(id), port } if *id == leg => Some(Ok(*port)),
             MediaEvent::OpenFailed { leg: LegId(id), reason } if *id == leg => Some(Err(reason.clone())),
@@ -268,7 +268,7 @@ fn a_panic_ends_one_leg_only() {
 fn dropping_the_plane_closes_every_leg() {
     let Bench { plane, events } = Bench::new(|_| {});
     for leg in 0..20 {
-        plane.send(leg, MediaCommand::Open { leg: LegId(leg) }).unwrap();
+        plane.send(leg, MediaCommand::Open { leg: LegId(leg), beside: None }).unwrap();
     }
     drop(plane);
     let closed = events.into_iter().filter(|event| matches!(event, MediaEvent::Closed { .. })).count();
@@ -281,7 +281,7 @@ fn a_hundred_legs_share_the_threads() {
     let clip = Arc::new(Clip::new(vec![1_000; 8_000]));
     let (peer, port) = socket();
     for leg in 0..100 {
-        bench.send(MediaCommand::Open { leg: LegId(leg) });
+        bench.send(MediaCommand::Open { leg: LegId(leg), beside: None });
         bench.connect(leg, port, |_| {});
         let clips = vec![clip.clone()];
         bench.send(MediaCommand::Play { leg: LegId(leg), play: PlayId(leg), clips, repeat: false });
