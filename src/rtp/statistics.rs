@@ -64,6 +64,12 @@ pub struct StreamStatistics {
     pub unknown_payload: u64,
     /// Frames that were not sent because the machine was late.
     pub skipped_frames: u64,
+    /// Frames sent that a bridged leg heard.
+    pub bridged_frames: u64,
+    /// Frames of a bridged leg that were left out, because too many waited.
+    pub bridge_dropped: u64,
+    /// Frames made up because a bridged leg had none ready.
+    pub bridge_made_up: u64,
     /// Interarrival jitter at the end, milliseconds.
     pub jitter_ms: f64,
     /// Highest interarrival jitter seen, milliseconds.

@@ -59,6 +59,8 @@ pub struct EventSender {
     segment: u64,
     /// Timestamp offset of that digit's start.
     start: u32,
+    /// The key is down, for nobody knows how long.
+    held: bool,
 }
 
 impl EventSender {
@@ -78,8 +80,29 @@ impl EventSender {
             ends: 0,
             segment: 0,
             start: 0,
+            held: false,
         };
         sender.with_clock_rate(CLOCK_RATE)
+    }
+
+    /// One press of a key that is down until [`release`](Self::release) (or a minute has passed).
+    pub fn held(digit: Digit) -> Self {
+        EventSender { held: true, ..EventSender::new([digit], MAX_DURATION, MIN_GAP) }
+    }
+
+    /// The key that was [`held`](Self::held) is up, after so many milliseconds (at least 50, and what has been told of
+    /// already). Nothing for one that was not, or was released before.
+    pub fn release(&mut self, duration_ms: u32) {
+        if !std::mem::take(&mut self.held) || self.ends > 0 {
+            return;
+        }
+        self.milliseconds = duration_ms.clamp(MIN_DURATION, MAX_DURATION);
+        let wanted = u64::from(self.milliseconds) * self.unit * TICKS / 1000;
+        // The end is told of what was told, or more; a full segment has been left behind.
+        let least = (self.tick * self.unit).max(if self.segment > 0 { self.segment + 1 } else { 1 });
+        self.duration = wanted.max(least);
+        let ticks = self.duration.div_ceil(self.unit).max(self.tick + 1);
+        self.period = ticks + u64::from(MIN_GAP.div_ceil(TICK_MS));
     }
 
     /// The same for a payload type whose clock has so many units a second, a multiple of 1000 (RFC 4733 §2.1 wants the
@@ -181,6 +204,47 @@ mod tests {
         assert_eq!(ends, [&(false, 0, true, 400); 3]);
         assert_eq!(all.len(), 6, "50 ms and 60 ms, each rounded up to ticks");
         assert!(EventSender::new([], 100, 100).is_done());
+    }
+
+    #[test]
+    fn a_held_key_lasts_until_it_is_released() {
+        // Released before its length is over, at it, and (the news came late) after it.
+        for (held, released, length) in [(0, 120, 960), (6, 120, 960), (7, 130, 1_120), (9, 120, 1_440), (1, 1, 400)] {
+            let mut sender = EventSender::held(Digit::Nine);
+            let mut all: Vec<_> = (0..held).map(|_| sender.next()).collect();
+            sender.release(released);
+            sender.release(5_000);
+            while !sender.is_done() {
+                all.push(sender.next());
+                assert!(all.len() < 20, "{held} {released}");
+            }
+            let told: Vec<_> = all.iter().flatten().map(|p| EventPayload::parse(&p.payload).unwrap()).collect();
+            assert_eq!(told.iter().filter(|p| p.end).count(), 3, "{held} {released}");
+            assert!(told.iter().all(|p| p.duration <= length), "{held} {released}: {told:?}");
+            assert!(told.iter().all(|p| !p.end || p.duration == length), "{held} {released}: {told:?}");
+            assert!(told.windows(2).all(|pair| pair[0].duration <= pair[1].duration));
+            assert_eq!(all.iter().flatten().filter(|p| p.marker).count(), 1);
+        }
+        let mut forgotten = EventSender::held(Digit::One);
+        let mut packets = 0;
+        while !forgotten.is_done() {
+            packets += usize::from(forgotten.next().is_some());
+        }
+        assert_eq!(packets, 60_000 / 20 + 2, "a minute");
+        // Through the segments of a long press, released where one is full.
+        for ticks in 408..414 {
+            let mut long = EventSender::held(Digit::One);
+            (0..ticks).for_each(|_| _ = long.next());
+            long.release(100);
+            let mut last = None;
+            while !long.is_done() {
+                last = long.next().or(last);
+            }
+            let last = last.unwrap();
+            let payload = EventPayload::parse(&last.payload).unwrap();
+            let length = last.timestamp_offset + u32::from(payload.duration);
+            assert!(payload.end && payload.duration > 0 && length.abs_diff(ticks * 160) <= 160, "{ticks} {last:?}");
+        }
     }
 
     #[test]

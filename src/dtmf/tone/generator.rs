@@ -16,6 +16,11 @@ const HIGH_DBM0: f64 = -11.0;
 /// from 250 Hz on, and no detector minds so short a ramp.
 const RAMP: u32 = 32;
 
+/// The longest that a key is held, and the pause after it, in ms.
+const HELD_MS: (u32, u32) = (60_000, 60);
+/// A key that was held sounded at least so long, in ms.
+const LEAST_MS: u32 = 50;
+
 /// A sequence of digits, turned into samples as they are asked for: each digit is a tone and then a pause.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ToneGenerator {
@@ -53,6 +58,19 @@ impl ToneGenerator {
         self.low_amplitude = amplitude(low_dbm0);
         self.high_amplitude = amplitude(high_dbm0);
         self
+    }
+
+    /// One tone that lasts until [`release`](Self::release) (or a minute), and a pause of 60 ms.
+    pub fn held(digit: Digit) -> Self {
+        ToneGenerator::new([digit], HELD_MS.0, HELD_MS.1)
+    }
+
+    /// The tone being made ends, when it has lasted so many milliseconds (at least 50, and 4 more than what was made).
+    pub fn release(&mut self, duration_ms: u32) {
+        if self.position < self.tone {
+            let wanted = duration_ms.max(LEAST_MS).saturating_mul(SAMPLE_RATE / 1000);
+            self.tone = wanted.max(self.position.saturating_add(RAMP)).min(self.tone);
+        }
     }
 
     /// Has everything been made, the last pause included?
@@ -105,6 +123,25 @@ impl ToneGenerator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_held_tone_lasts_until_it_is_released() {
+        // Samples made when it is released, its length in ms, and the samples of tone that come of it.
+        for (made, released, tone) in [(0, 100, 800), (640, 100, 800), (800, 100, 832), (960, 100, 992), (0, 1, 400)] {
+            let mut generator = ToneGenerator::held(Digit::Five);
+            let mut all = vec![0; made];
+            assert_eq!(generator.fill(&mut all), made);
+            generator.release(released);
+            let mut rest = vec![0; 2_000];
+            let count = generator.fill(&mut rest);
+            all.extend_from_slice(&rest[..count]);
+            assert!(generator.is_done());
+            assert_eq!(all.len(), tone + 480, "{made} {released}");
+            assert!(all[tone..].iter().all(|sample| *sample == 0));
+            assert!(all[tone - 200..tone - 40].iter().any(|sample| sample.abs() > 4_000));
+            assert!(all[tone - 3..tone].iter().all(|sample| sample.abs() < 500), "it fades");
+        }
+    }
 
     /// Power of `samples` at `frequency` in dBm0.
     fn level(samples: &[i16], frequency: f64) -> f64 {

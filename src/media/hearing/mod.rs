@@ -130,6 +130,8 @@ pub struct Frame<'a> {
     pub sample_rate: u32,
     /// Is it what the peer sent, and not made up for a hole or a pause?
     pub real: bool,
+    /// Is nothing meant to be heard: a pause, an event, the time before the first packet?
+    pub resting: bool,
 }
 
 /// What the next frame is made of, when no packet is there.
@@ -267,13 +269,14 @@ impl Hearing {
             self.comfort_to(self.rate as usize / 50);
         }
         let real = before == Mood::Talking && self.mood == Mood::Talking;
+        let resting = before == Mood::Resting && self.mood == Mood::Resting;
         self.handed = self.rate as usize / 50;
         let samples = self.line.next(self.handed);
         if real {
             let sum: u32 = samples.iter().map(|sample| u32::from(sample.unsigned_abs())).sum();
             self.comfort.heard(sum / samples.len().max(1) as u32);
         }
-        Frame { samples, sample_rate: self.rate, real }
+        Frame { samples, sample_rate: self.rate, real, resting }
     }
 
     /// How long what is played now has waited here; nothing where it came late.

@@ -3,11 +3,13 @@
 //! - `secure.rs`: SRTP around all of it;
 //! - [`Stream::receive_rtp`] / [`Stream::receive_rtcp`]: a datagram came (`receive.rs`, `report.rs`);
 //! - [`Stream::tick`]: a frame has passed; hears one frame and sends one packet (`send.rs`);
+//! - [`Stream::bridge`] / [`Stream::take_from`]: it says what another stream hears (`bridge.rs`);
 //! - [`Stream::poll_event`]: what it has to tell.
 //!
 //! It holds no socket and reads no clock: [`super::worker`] does, and so does a test. Work for a packet allocates
 //! nothing; only notes for the timeline and rare changes do. One stream takes about 30 kB.
 
+mod bridge;
 mod diagnosis;
 mod packetize;
 mod quality;
@@ -190,6 +192,8 @@ pub struct Stream {
     player: Option<Player>,
     waiting_tones: VecDeque<ToneJob>,
     tones: Option<send::SendingTones>,
+    /// While it talks with another leg.
+    bridge: Option<Box<bridge::Bridge>>,
 
     cname: String,
     next_report: Time,
@@ -234,6 +238,7 @@ impl Stream {
             player: None,
             waiting_tones: VecDeque::new(),
             tones: None,
+            bridge: None,
             cname: random.token(12),
             next_report: now,
             reported_packets: None,

@@ -101,6 +101,7 @@ impl Stream {
         let steady = detector.as_ref().is_some_and(|detector| detector.current().is_some());
         // What is heard has arrived before: keys that are told at once must not pass it.
         let waiting = self.hearing.waiting() + now.since(due);
+        let begun = self.hearing.begun();
         let frame = self.hearing.frame(due, steady, &mut |samples, origin| {
             let Some(detector) = detector.as_mut() else { return };
             let report = &mut |heard: ToneReport| {
@@ -116,14 +117,20 @@ impl Stream {
         if let Some(capture) = &mut self.capture {
             capture.keep(frame.samples, frame.sample_rate);
         }
+        if let Some(bridge) = self.bridge.as_mut().filter(|_| begun) {
+            bridge.hear(&frame, now);
+        }
         if let Some(finding) = finding {
             self.note(finding);
         }
         if let Some((codec, length)) = self.hearing.take_undecodable() {
             self.note(format!("a payload of {length} bytes is not valid {}", codec.encoding_name()));
         }
-        let (leg, events) = (self.leg, &mut self.events);
-        self.event_receiver.poll(now, &mut |report| tell(events, MediaEvent::Tone { leg, report }));
+        let (leg, events, bridge) = (self.leg, &mut self.events, &mut self.bridge);
+        self.event_receiver.poll(now, &mut |report| {
+            bridge.iter_mut().for_each(|bridge| bridge.pressed(&report, now, waiting));
+            tell(events, MediaEvent::Tone { leg, report });
+        });
     }
 
     /// Tells, once, that nothing has come for too long.
@@ -244,14 +251,18 @@ impl Stream {
 
     fn take_event(&mut self, packet: &Packet<'_>, now: Time) {
         let header = packet.header;
-        let (leg, events) = (self.leg, &mut self.events);
+        let (leg, events, bridge) = (self.leg, &mut self.events, &mut self.bridge);
+        let waiting = self.hearing.waiting();
         let arrival = EventArrival {
             sequence: header.sequence,
             timestamp: header.timestamp,
             marker: header.marker,
             payload: packet.payload,
         };
-        let mut report = |report| tell(events, MediaEvent::Tone { leg, report });
+        let mut report = |report| {
+            bridge.iter_mut().for_each(|bridge| bridge.pressed(&report, now, waiting));
+            tell(events, MediaEvent::Tone { leg, report });
+        };
         if self.event_receiver.receive(arrival, now, &mut report).is_err() {
             self.statistics.malformed += 1;
             return;

@@ -1,4 +1,5 @@
-//! The speaking half of a stream: tones, else the prompt, else silence; one packet a frame, on the media clock.
+//! The speaking half of a stream: tones, else the prompt, else what a bridged leg hears, else silence; one packet a
+//! frame, on the media clock.
 
 use std::net::SocketAddr;
 
@@ -28,7 +29,8 @@ const TONE_RATE: u32 = 8_000;
 
 /// Digits on their way.
 pub(super) struct SendingTones {
-    id: u64,
+    /// None: a press at a bridged leg, which nobody waits for and which lasts as long as it does there.
+    id: Option<u64>,
     how: How,
 }
 
@@ -37,6 +39,16 @@ enum How {
     Events { sender: EventSender, base: u32 },
     /// Made at 8 kHz, whatever the codec.
     InBand { generator: ToneGenerator, encoder: Box<LiveEncoder> },
+}
+
+impl How {
+    /// The key that is held is up, after so many ms.
+    fn release(&mut self, duration_ms: u32) {
+        match self {
+            How::Events { sender, .. } => sender.release(duration_ms),
+            How::InBand { generator, .. } => generator.release(duration_ms),
+        }
+    }
 }
 
 /// What one frame sends.
@@ -87,6 +99,7 @@ impl Stream {
             self.fail_tones("the stream does not send now");
         }
         self.start_tones(media);
+        let mut voiced = self.tones.is_some() || self.player.is_some();
         let mut outgoing = Outgoing {
             payload_type: media.send_payload_type,
             timestamp: self.timestamp,
@@ -95,11 +108,14 @@ impl Stream {
         };
         if self.tones.is_some() {
             self.speak_tones(media, payload, &mut outgoing);
-        } else {
+        } else if self.player.is_some() {
             outgoing.length = self.speak_prompt(media.codec, payload);
+        } else {
+            let (length, resting) = self.speak_bridged(media.codec, payload);
+            outgoing.length = length;
+            voiced = !resting;
         }
-        let silent = self.tones.is_none() && self.player.is_none() && outgoing.event_marker.is_none();
-        self.silent_frames = if silent { self.silent_frames.saturating_add(1) } else { 0 };
+        self.silent_frames = if voiced { 0 } else { self.silent_frames.saturating_add(1) };
         let left_out =
             media.send_dtx && self.silent_frames > DTX_AFTER && !self.silent_frames.is_multiple_of(DTX_EVERY);
         let Some(destination) = destination.filter(|_| !left_out) else {
@@ -136,6 +152,11 @@ impl Stream {
 
     fn speak_tones(&mut self, media: &NegotiatedMedia, payload: &mut [u8; MAX_FRAME_BYTES], outgoing: &mut Outgoing) {
         let Some(tones) = &mut self.tones else { return };
+        if tones.id.is_none()
+            && let Some(length) = self.bridge.as_ref().map_or(Some(0), |bridge| bridge.released())
+        {
+            tones.how.release(length);
+        }
         let done = match &mut tones.how {
             How::InBand { generator, encoder } => {
                 let mut samples = [0; FRAME_SAMPLES];
@@ -169,7 +190,11 @@ impl Stream {
         if done {
             let id = tones.id;
             self.tones = None;
-            self.tell(MediaEvent::TonesSent { leg: self.leg, id });
+            match (id, &mut self.bridge) {
+                (Some(id), _) => self.tell(MediaEvent::TonesSent { leg: self.leg, id }),
+                (None, Some(bridge)) => bridge.press_sent(),
+                (None, None) => {}
+            }
         }
     }
 
@@ -179,7 +204,11 @@ impl Stream {
         if withdrawn && let Some(SendingTones { id, how: How::Events { .. } }) = self.tones {
             self.tones = None;
             let reason = "telephone-event is no longer agreed".to_owned();
-            self.tell(MediaEvent::TonesFailed { leg: self.leg, id, reason });
+            match (id, &mut self.bridge) {
+                (Some(id), _) => self.tell(MediaEvent::TonesFailed { leg: self.leg, id, reason }),
+                (None, Some(bridge)) => bridge.press_sent(),
+                (None, None) => {}
+            }
         }
         while self.tones.is_none()
             && let Some(job) = self.waiting_tones.pop_front()
@@ -198,12 +227,31 @@ impl Stream {
                     encoder: Box::new(LiveEncoder::new(TONE_RATE, media.codec)),
                 }
             };
-            self.tones = Some(SendingTones { id, how });
+            self.tones = Some(SendingTones { id: Some(id), how });
         }
+        self.start_press(media);
+    }
+
+    /// Takes up the next press of a bridged leg, when neither tones nor a prompt go before it.
+    fn start_press(&mut self, media: &NegotiatedMedia) {
+        let Some(bridge) = self.bridge.as_mut().filter(|_| self.tones.is_none()) else { return };
+        if self.player.is_some() {
+            bridge.drop_presses();
+        }
+        let Some(digit) = bridge.next_press() else { return };
+        let how = if let Some(format) = media.send_telephone_event {
+            let sender = EventSender::held(digit).with_clock_rate(format.clock_rate);
+            How::Events { sender, base: self.timestamp }
+        } else {
+            let encoder = Box::new(LiveEncoder::new(TONE_RATE, media.codec));
+            How::InBand { generator: ToneGenerator::held(digit), encoder }
+        };
+        self.tones = Some(SendingTones { id: None, how });
     }
 
     fn fail_tones(&mut self, reason: &str) {
-        let sending = self.tones.take().map(|tones| tones.id);
+        let sending = self.tones.take().and_then(|tones| tones.id);
+        self.bridge.iter_mut().for_each(|bridge| bridge.drop_presses());
         let waiting = std::mem::take(&mut self.waiting_tones);
         for id in sending.into_iter().chain(waiting.into_iter().map(|job| job.id)) {
             self.tell(MediaEvent::TonesFailed { leg: self.leg, id, reason: reason.to_owned() });

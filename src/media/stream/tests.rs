@@ -11,6 +11,7 @@ use crate::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
 use crate::rtp::rtcp::{Compound, MAX_WRITTEN, ReportBlock, RtcpPacket, SenderInfo, Written};
 use crate::session::{Codec, Direction, EventFormat};
 
+mod bridge;
 mod packets;
 mod quality;
 mod secure;

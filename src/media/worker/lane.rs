@@ -5,6 +5,8 @@
 //! the frames between are skipped, so a leg never sends two frames at once. What a panic in one leg's work leaves
 //! behind is that leg's end, and nobody else's.
 
+mod bridge;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,6 +51,8 @@ struct Leg {
     tap: Option<Box<Tap>>,
     /// Its RTCP socket is not watched: it is read in every tick.
     read_rtcp: bool,
+    /// Place of the leg that it talks with, which has its.
+    bridged: Option<usize>,
 }
 
 /// A thread's legs.
@@ -113,8 +117,9 @@ impl Lane {
         }
         for index in 0..self.slot(ms).len() {
             let Some(&place) = self.slot(ms).get(index) else { break };
-            let Some(Some(leg)) = self.legs.get_mut(place) else { continue };
             let (events, late) = (&self.shared.events, self.shared.late_ms);
+            let crossed = catch_unwind(AssertUnwindSafe(|| bridge::cross(&mut self.legs, place, at)));
+            let Some(Some(leg)) = self.legs.get_mut(place) else { continue };
             let work = catch_unwind(AssertUnwindSafe(|| {
                 leg.work(at, late, &mut self.buffer, &mut tally);
                 while let Some(event) = leg.stream.poll_event() {
@@ -128,7 +133,7 @@ impl Lane {
                     tap.due(at.now).into_iter().for_each(|packets| events(MediaEvent::Tapped { leg: leg.id, packets }));
                 }
             }));
-            if work.is_err() {
+            if crossed.and(work).is_err() {
                 broken.push(leg.id);
             }
         }
@@ -148,6 +153,7 @@ impl Lane {
         let id = command.leg();
         let done = catch_unwind(AssertUnwindSafe(|| match command {
             MediaCommand::Open { leg, .. } => self.open(leg, at),
+            MediaCommand::Bridge { leg, with } => self.bridge(leg, with),
             MediaCommand::Close { leg } => self.close(leg, at),
             command => self.change(command, at),
         }));
@@ -197,6 +203,7 @@ impl Lane {
                         due: None,
                         tap: None,
                         read_rtcp,
+                        bridged: None,
                     }));
                 }
                 self.places.insert(id, place);
@@ -209,7 +216,7 @@ impl Lane {
         }
     }
 
-    /// Everything but `Open` and `Close`.
+    /// Everything but `Open`, `Bridge` and `Close`.
     fn change(&mut self, command: MediaCommand, at: Moment) {
         let Some(&place) = self.places.get(&command.leg()) else { return };
         let Some(Some(leg)) = self.legs.get_mut(place) else { return };
@@ -226,6 +233,7 @@ impl Lane {
                     leg.door.begin(at.grid);
                     self.give_slot(place, at.grid);
                 }
+                self.prepare_bridge(place);
             }
             MediaCommand::Play { play, clips, repeat, .. } => stream.play(play, clips, repeat),
             MediaCommand::StopPlay { play, .. } => stream.stop_play(play),
@@ -259,6 +267,9 @@ impl Lane {
     }
 
     fn close(&mut self, id: LegId, at: Moment) {
+        if let Some(&place) = self.places.get(&id) {
+            self.part(place);
+        }
         let leg = self.places.remove(&id).and_then(|place| {
             self.free.push(place);
             let leg = self.legs.get_mut(place)?.take()?;

@@ -209,6 +209,62 @@ fn a_packet_allocates_nothing() {
 }
 
 #[test]
+fn bridged_legs_allocate_nothing_and_wait_for_nobody() {
+    let mut bench = Bench::new(20);
+    for leg in 0..20 {
+        bench.lane.command(MediaCommand::StopPlay { leg: LegId(leg), play: PlayId(leg) });
+    }
+    for leg in 0..10 {
+        bench.lane.command(MediaCommand::Bridge { leg: LegId(leg), with: Some(LegId(19 - leg)) });
+    }
+    speak(&mut bench, 100);
+    let before = bench.lane.counters();
+    let allocations = allocation_counter::measure(|| speak(&mut bench, 300));
+    let counters = bench.lane.counters();
+    let packets = counters.rtp_received - before.rtp_received + counters.rtp_sent - before.rtp_sent;
+    assert_eq!((packets, counters.send_errors), (2 * 20 * 300, 0));
+    assert_eq!((allocations.count_total, allocations.bytes_total), (0, 0));
+    // A leg's end is the bridge's, and nobody else's.
+    let statistics = bench.close(LegId(3));
+    assert!(statistics.bridged_frames > 380, "{}", statistics.bridged_frames);
+    assert_eq!((statistics.bridge_dropped, statistics.bridge_made_up), (0, 0));
+    bench.lane.run(100);
+    bench.heard();
+    bench.lane.run(FRAME_MS * 10);
+    assert!(bench.heard().iter().enumerate().all(|(leg, heard)| heard.len() == if leg == 3 { 0 } else { 10 }));
+    assert!(bench.close(LegId(16)).bridged_frames > 380);
+}
+
+#[test]
+fn a_bridge_needs_two_open_legs_and_ends_by_command() {
+    let mut bench = Bench::new(4);
+    let notes = |bench: &Bench| {
+        let text = |event| match event {
+            MediaEvent::Note { leg, text } if text.contains("bridged") => Some((leg.0, text)),
+            _ => None,
+        };
+        bench.events.try_iter().filter_map(text).collect::<Vec<_>>()
+    };
+    let bridge = |bench: &mut Bench, leg: u64, with: Option<u64>| {
+        bench.lane.command(MediaCommand::Bridge { leg: LegId(leg), with: with.map(LegId) });
+        notes(bench)
+    };
+    for with in [9, 0] {
+        let told = bridge(&mut bench, 0, Some(with));
+        assert!(told.len() == 1 && told[0].1.contains("not open"), "{told:?}");
+    }
+    assert_eq!(bridge(&mut bench, 9, Some(0)), []);
+    assert_eq!(bridge(&mut bench, 0, Some(1)).len(), 2);
+    assert_eq!(bridge(&mut bench, 1, Some(0)), [], "it is");
+    // Another partner ends the earlier bridge.
+    let told = bridge(&mut bench, 1, Some(2));
+    assert_eq!(told.iter().map(|(leg, _)| *leg).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(bridge(&mut bench, 2, None), [(1, "no longer bridged with leg-2".to_owned())]);
+    assert_eq!(bridge(&mut bench, 1, None), []);
+    speak(&mut bench, 10);
+}
+
+#[test]
 fn rtcp_is_heard_within_a_slot() {
     let mut bench = Bench::new(20);
     let peer = &bench.peers[4];

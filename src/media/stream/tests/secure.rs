@@ -3,7 +3,7 @@
 use super::*;
 use crate::session::{SrtpKey, SrtpKeys, SrtpSuite};
 
-fn key(suite: SrtpSuite, seed: u8) -> SrtpKey {
+pub(super) fn key(suite: SrtpSuite, seed: u8) -> SrtpKey {
     SrtpKey::new(suite, &vec![seed; suite.material_length()], None).unwrap()
 }
 
