@@ -141,7 +141,11 @@ async fn create(hub: &Arc<Hub>, wish: CreateCall) -> Result<CallProperties, Call
     }
     let route = outgoing::route(hub, &target, &Asker::Application).await?;
     let trunk = route.leads.first().and_then(|lead| lead.trunk.as_ref());
-    let callee = trunk.map_or(Identity::Stranger, |known| Identity::Trunk(known.trunk.name.clone()));
+    let callee = match (&route.user, trunk) {
+        (Some(user), _) => Identity::User(user.clone()),
+        (None, Some(known)) => Identity::Trunk(known.trunk.name.clone()),
+        (None, None) => Identity::Stranger,
+    };
     let id = hub.random_uuid();
     let (sender, inbox) = mpsc::channel(INBOX);
     if !hub.calls.insert(&id.to_string(), sender.clone(), hub.config.max_calls) {

@@ -96,6 +96,11 @@ impl Hunts {
         winner.unwrap_or(call_leg)
     }
 
+    /// The place on a trunk of an attempt that goes on under another name.
+    pub fn take_permit(&mut self, leg: LegId) -> Option<Permit> {
+        self.attempts.get_mut(&leg)?.permit.take()
+    }
+
     /// Anything was heard on a leg of the stack's.
     pub fn heard(&mut self, leg: LegId) {
         if let Some(trying) = self.attempts.get(&leg)

@@ -42,6 +42,8 @@ pub struct Route {
     pub failover: Failover,
     /// How it was decided, for the timeline.
     pub notes: Vec<String>,
+    /// The user of ours whose devices these are.
+    pub user: Option<String>,
     /// The caller's place among his calls to numbers, held as long as somebody holds the route.
     pub toll: Option<Arc<TollPermit>>,
 }
@@ -92,6 +94,7 @@ pub async fn route(hub: &Hub, target: &Party, asker: &Asker) -> Result<Route, Ca
                 next_round: Verdict::Trouble,
                 failover: Failover { redirects: Redirects::Anywhere, ..Failover::default() },
                 notes: Vec::new(),
+                user: None,
                 toll,
             })
         }
@@ -117,7 +120,7 @@ pub async fn route(hub: &Hub, target: &Party, asker: &Asker) -> Result<Route, Ca
                 return Err(bad(format!("{number}: {}", notes.join("; "))));
             };
             let failover = failover.unwrap_or_default();
-            Ok(Route { target, leads: up, next_round: Verdict::Trouble, failover, notes, toll })
+            Ok(Route { target, leads: up, next_round: Verdict::Trouble, failover, notes, user: None, toll })
         }
         Party::User(name) => Err(bad(format!(
             "there is no user {name}: add one under /v1/users, or call sip:user@host or a phone number"
@@ -157,6 +160,7 @@ async fn to_user(hub: &Hub, target: &Party) -> Option<Route> {
         next_round: Verdict::Any,
         failover: Failover { redirects: Redirects::None, ..Failover::default() },
         notes: vec![note],
+        user: Some(name.clone()),
         toll: None,
     })
 }
@@ -273,6 +277,38 @@ pub async fn follow(hub: &Hub, redirection: Redirection) -> Vec<Round> {
     tokio::time::timeout(LOOKUP, find).await.unwrap_or_default()
 }
 
+/// The rounds of these leads, each with the caller as its trunk is to be told of him.
+pub fn rounds(leads: Vec<Lead>, user: Option<&str>, display: &str) -> Vec<Round> {
+    let hidden = user == Some("anonymous");
+    let dressed = leads.into_iter().map(|lead| {
+        let mut round = lead.round;
+        if let Some(known) = &lead.trunk {
+            let calling = Calling {
+                user: user.filter(|_| !hidden).map(|user| known.plan.outward(user)),
+                display: display.to_owned(),
+                hidden,
+            };
+            let told = caller::told(&known.trunk.caller.clone().unwrap_or_default(), &calling, &lead.from_host);
+            for branch in &mut round.branches {
+                branch.headers.extend(told.headers.clone());
+                branch.from = Some(told.from.clone());
+            }
+        }
+        round
+    });
+    dressed.collect()
+}
+
+/// The bounds of a hunt along a route.
+pub fn limits(failover: &Failover, next_round: Verdict, ring_timeout: Duration) -> HuntLimits {
+    HuntLimits {
+        patience: Some(Duration::from_secs(u64::from(failover.silence_seconds))),
+        next_round,
+        trouble: failover.statuses.clone(),
+        ..HuntLimits::new(ring_timeout)
+    }
+}
+
 /// Sends the INVITE of a call that has its port; which way it goes is for the timeline.
 pub fn place(hub: &Hub, about: &About, place: Place) -> Vec<TimelineEntry> {
     let leg: LegId = place.leg;
@@ -290,25 +326,8 @@ pub fn place(hub: &Hub, about: &About, place: Place) -> Vec<TimelineEntry> {
             .map(|uri| uri.user().map_or_else(|| "strowger".to_owned(), |user| user.into_owned())),
         _ => None,
     };
-    let hidden = user.as_deref() == Some("anonymous");
     let display = Some(place.display.clone()).filter(|d| !d.is_empty());
-    let mut rounds = Vec::new();
-    for lead in route.leads {
-        let mut round = lead.round;
-        if let Some(known) = &lead.trunk {
-            let calling = Calling {
-                user: user.as_deref().filter(|_| !hidden).map(|user| known.plan.outward(user)),
-                display: place.display.clone(),
-                hidden,
-            };
-            let told = caller::told(&known.trunk.caller.clone().unwrap_or_default(), &calling, &lead.from_host);
-            for branch in &mut round.branches {
-                branch.headers.extend(told.headers.clone());
-                branch.from = Some(told.from.clone());
-            }
-        }
-        rounds.push(round);
-    }
+    let rounds = rounds(route.leads, user.as_deref(), &place.display);
     let user = user.unwrap_or_else(|| "anonymous".to_owned());
     let from = SipParty { display, uri: Uri::sip(Some(&user), Host::from(hub.advertised), None).to_string() };
     let first = rounds.first().and_then(|round| round.branches.first());
@@ -317,12 +336,7 @@ pub fn place(hub: &Hub, about: &About, place: Place) -> Vec<TimelineEntry> {
         hub.calls.tell(hub, &about.id, CallMessage::Leg(event));
         return route.notes.into_iter().chain(["there is nobody to call".to_owned()]).map(note).collect();
     };
-    let limits = HuntLimits {
-        patience: Some(Duration::from_secs(u64::from(route.failover.silence_seconds))),
-        next_round: route.next_round,
-        trouble: route.failover.statuses.clone(),
-        ..HuntLimits::new(place.ring_timeout)
-    };
+    let limits = limits(&route.failover, route.next_round, place.ring_timeout);
     let invite = OutgoingInvite {
         target: route.target,
         from,

@@ -4,17 +4,16 @@
 use std::sync::Arc;
 
 use super::Hub;
-use super::outgoing::{self, Lead};
+use super::hunting::HuntWish;
+use super::outgoing::{self, Route};
 use super::registry;
 use super::running_call::About;
 use super::signalling::Signal;
 use crate::call::{Party, TimelineEntry, Topic};
 use crate::session::{Direction, LegId, LocalMedia};
 use crate::sip::access::Identity;
-use crate::sip::hunt::Branch;
 use crate::sip::leg::{LegCommand, OutgoingInvite, Party as SipParty, Referral};
 use crate::sip::message::{Host, Uri};
-use crate::trunk::caller::{self, Calling};
 use crate::trunk::route::Asker;
 
 /// What a target is refused with that we find no way to.
@@ -31,42 +30,44 @@ pub fn may_refer(hub: &Hub, who: &Identity) -> bool {
 }
 
 /// Finds the way to the target, in a task of its own, and has the leg follow it, or refuse. The routes know on whose
-/// behalf it is, and the first place that they name is called.
+/// behalf it is; all places that they name are called as for an outgoing call.
 pub fn follow(hub: &Arc<Hub>, about: &About, leg: LegId, referral: Referral) {
     let (hub, about) = (Arc::clone(hub), about.clone());
     tokio::spawn(async move {
-        // The dialog that is to be replaced is where the address says, and nowhere else.
-        let target = match &referral.replaces {
-            Some(_) => Party::Sip(referral.target.uri.clone()),
-            None => Party::of_sip(&referral.target),
+        // A number goes by the routes; but the dialog that is to be replaced is where the address says, and nowhere else.
+        // An address stays whole: its transport and its instance (RFC 5627) count.
+        let target = match Party::of_sip(&referral.target) {
+            number @ Party::Phone(_) if referral.replaces.is_none() => number,
+            _ => Party::Sip(referral.target.uri.clone()),
         };
         let asker = match &about.peer {
             Identity::User(name) => Asker::User(name.clone()),
             Identity::Trunk(name) => Asker::Trunk(name.clone()),
             Identity::Stranger => Asker::Stranger,
         };
-        let found = outgoing::route(&hub, &target, &asker).await.map_err(|problem| problem.to_string());
         let mut toll = None;
-        let found = found.and_then(|route| {
-            toll = route.toll;
-            let lead = route.leads.into_iter().next();
-            let way = lead.and_then(|lead| Some((lead.round.branches.first()?.clone(), lead)));
-            way.ok_or_else(|| "there is nobody to call".to_owned())
+        let found = outgoing::route(&hub, &target, &asker).await.map_err(|problem| vec![problem.to_string()]);
+        let found = found.and_then(|mut route| {
+            toll = route.toll.take();
+            let notes = std::mem::take(&mut route.notes);
+            wish(&hub, &about, route, referral.headers).map(|wish| (wish, notes.clone())).ok_or(notes)
         });
-        let (command, text) = match found {
-            Ok((branch, lead)) => {
-                let where_to = format!("{}, {} {}", branch.label, branch.transport, branch.destination);
-                let invite = invite(&hub, &about, branch, &lead, referral.headers);
-                (LegCommand::Follow(Box::new(invite)), format!("calls {} {where_to}", target.as_str()))
+        let (signal, texts) = match found {
+            Ok((wish, mut notes)) => {
+                notes.insert(0, format!("calls {}", target.as_str()));
+                (Signal::Follow(leg, Box::new(wish)), notes)
             }
-            Err(problem) => {
-                let text = format!("there is no way to {}: {problem}", target.as_str());
-                (LegCommand::RefuseReferral { status: NO_WAY }, text)
+            Err(problems) => {
+                let problems = if problems.is_empty() { "nobody is there".to_owned() } else { problems.join("; ") };
+                let text = format!("there is no way to {}: {problems}", target.as_str());
+                (Signal::Command(leg, LegCommand::RefuseReferral { status: NO_WAY }), vec![text])
             }
         };
-        let entry = TimelineEntry::new(hub.clock.now(), Topic::Signalling, text).on(leg);
-        registry::note(&hub, &about.id, hub.calls.get(&about.id).as_ref(), entry);
-        hub.signal(Signal::Command(leg, command));
+        for text in texts {
+            let entry = TimelineEntry::new(hub.clock.now(), Topic::Signalling, text).on(leg);
+            registry::note(&hub, &about.id, hub.calls.get(&about.id).as_ref(), entry);
+        }
+        hub.signal(signal);
         // The place among the referrer's calls is held as long as the call goes on.
         if let Some(_held) = toll {
             let mut changes = hub.calls.changes();
@@ -75,8 +76,8 @@ pub fn follow(hub: &Arc<Hub>, about: &About, leg: LegId, referral: Referral) {
     });
 }
 
-/// The INVITE to the target, from the one that we are on this call.
-fn invite(hub: &Hub, about: &About, branch: Branch, lead: &Lead, headers: Vec<(String, String)>) -> OutgoingInvite {
+/// The hunt for the target, on behalf of the one that we are on this call; none: there is nobody to call.
+fn wish(hub: &Hub, about: &About, route: Route, headers: Vec<(String, String)>) -> Option<HuntWish> {
     let us = if about.direction == "inbound" { &about.to } else { &about.from };
     let user = match us {
         Party::Phone(number) => Some(number.clone()),
@@ -85,27 +86,19 @@ fn invite(hub: &Hub, about: &About, branch: Branch, lead: &Lead, headers: Vec<(S
         }
         Party::User(_) => None,
     };
-    let mut all = branch.headers;
-    let mut from = SipParty {
-        display: None,
-        uri: Uri::sip(Some(user.as_deref().unwrap_or("strowger")), Host::from(hub.advertised), None).to_string(),
-    };
-    if let Some(known) = &lead.trunk {
-        let user = user.as_deref().map(|user| known.plan.outward(user));
-        let calling = Calling { user, display: String::new(), hidden: false };
-        let told = caller::told(&known.trunk.caller.clone().unwrap_or_default(), &calling, &lead.from_host);
-        from = told.from;
-        all.extend(told.headers);
-    }
-    all.extend(headers);
-    OutgoingInvite {
-        target: branch.target,
-        from,
+    let from = Uri::sip(Some(user.as_deref().unwrap_or("strowger")), Host::from(hub.advertised), None);
+    let ring_timeout = hub.call_settings.ring_timeout;
+    let limits = outgoing::limits(&route.failover, route.next_round, ring_timeout);
+    let rounds = outgoing::rounds(route.leads, user.as_deref(), "");
+    let first = rounds.iter().find_map(|round| round.branches.first())?;
+    let invite = OutgoingInvite {
+        target: route.target,
+        from: SipParty { display: None, uri: from.to_string() },
         to: None,
-        destination: branch.destination,
-        transport: branch.transport,
-        credentials: branch.credentials,
-        // The leg takes its own stream in its stead.
+        destination: first.destination,
+        transport: first.transport,
+        credentials: None,
+        // The leg that is referred has a stream, which goes on.
         media: LocalMedia {
             address: hub.advertised,
             port: 0,
@@ -113,7 +106,8 @@ fn invite(hub: &Hub, about: &About, branch: Branch, lead: &Lead, headers: Vec<(S
             direction: Direction::SendRecv,
             srtp: hub.call_settings.srtp,
         },
-        headers: all,
-        ring_timeout: hub.call_settings.ring_timeout,
-    }
+        headers,
+        ring_timeout,
+    };
+    Some(HuntWish { invite, rounds, limits, redirects: route.failover.redirects })
 }

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Hub;
+use super::following::Follows;
 use super::hunting::{Doing, HuntWish, Hunts};
 use super::metrics::count;
 use super::registry::{note, offer};
 use super::running_call::CallMessage;
+use super::trunks::Permit;
 use crate::call::{TimelineEntry, Topic};
 use crate::media::MediaEvent;
 use crate::session::LegId;
@@ -36,6 +38,8 @@ pub enum Signal {
     Request(Box<OutgoingRequest>, oneshot::Sender<RequestOutcome>),
     /// Find somebody who answers for this leg.
     Hunt(LegId, Box<HuntWish>),
+    /// This leg follows the REFER that it waits with.
+    Follow(LegId, Box<HuntWish>),
     /// Where a redirection of a hunt's attempt leads.
     Resolved(LegId, Attempt, Vec<Round>),
     /// Reserve a leg for the call with this id, whose events go to this inbox.
@@ -59,14 +63,16 @@ pub enum Signal {
 /// The task's state.
 pub struct Signalling {
     hub: Arc<Hub>,
-    agent: UserAgent,
+    pub(super) agent: UserAgent,
     transports: Transports,
     /// Who owns each leg: at most one entry a leg, removed when both the stack and media have let go.
     legs: HashMap<LegId, Owner>,
     /// Who waits for the outcomes of requests outside of dialogs: as many as the stack has under way.
     requests: HashMap<RequestId, oneshot::Sender<RequestOutcome>>,
     /// Calls' legs that several of the stack's stand for.
-    hunts: Hunts,
+    pub(super) hunts: Hunts,
+    /// Those of them that look for somebody whom a peer referred us to.
+    pub(super) follows: Follows,
     /// Messages of legs whose call is not born yet: emptied after each batch of outputs.
     early: Vec<(LegId, TimelineEntry)>,
 }
@@ -79,6 +85,8 @@ struct Owner {
     in_stack: bool,
     /// Media may still tell of the leg, or the call that would listen is not gone.
     in_media: bool,
+    /// The place on a trunk of somebody whom it followed a REFER to.
+    permit: Option<Permit>,
 }
 
 impl Signalling {
@@ -91,6 +99,7 @@ impl Signalling {
             legs: HashMap::new(),
             requests: HashMap::new(),
             hunts: Hunts::default(),
+            follows: Follows::default(),
             early: Vec::new(),
         }
     }
@@ -136,7 +145,7 @@ impl Signalling {
     }
 
     /// Runs the stack so that a fault in it costs one message, not the engine.
-    fn guarded<T>(&mut self, work: impl FnOnce(&mut UserAgent) -> T) -> Option<T> {
+    pub(super) fn guarded<T>(&mut self, work: impl FnOnce(&mut UserAgent) -> T) -> Option<T> {
         let done = catch_unwind(AssertUnwindSafe(|| work(&mut self.agent)));
         if done.is_err() {
             count(&self.hub.metrics.failures, "sip stack");
@@ -170,7 +179,10 @@ impl Signalling {
     fn signal(&mut self, signal: Signal) {
         let now = self.hub.clock.now();
         match signal {
-            Signal::Command(leg, command) => {
+            Signal::Command(leg, mut command) => {
+                if let LegCommand::Refer(wish) = &mut command {
+                    wish.replaces = wish.replaces.map(|other| self.hunts.stack_leg(other));
+                }
                 if let Some(done) = self.hunts.command(leg, &command, now) {
                     if let Err(error) = done {
                         self.tell(leg, CallMessage::LegRefused(error));
@@ -193,6 +205,7 @@ impl Signalling {
                 self.hunts.begin(leg, *wish, now);
                 self.hunt_on(leg);
             }
+            Signal::Follow(leg, wish) => self.follow(leg, *wish, now),
             Signal::Resolved(leg, attempt, rounds) => {
                 self.hunts.resolved(leg, attempt, rounds, now);
                 self.hunt_on(leg);
@@ -200,7 +213,7 @@ impl Signalling {
             Signal::NewLeg(call, inbox, reply) => {
                 let leg = self.agent.new_leg();
                 // The stack hears of it when it is placed, which may never be.
-                self.legs.insert(leg, Owner { call, inbox, in_stack: false, in_media: true });
+                self.legs.insert(leg, Owner { call, inbox, in_stack: false, in_media: true, permit: None });
                 if reply.send(leg).is_err() {
                     self.legs.remove(&leg);
                 }
@@ -225,9 +238,17 @@ impl Signalling {
         }
     }
 
-    fn tell(&self, leg: LegId, message: CallMessage) {
+    pub(super) fn tell(&self, leg: LegId, message: CallMessage) {
         if let Some(owner) = self.legs.get(&leg) {
             offer(&self.hub, &owner.inbox, message);
+        }
+    }
+
+    /// A call's leg keeps the place on a trunk of the leg of a hunt's that goes on in its stead.
+    pub(super) fn hold_permit(&mut self, call_leg: LegId, attempt: LegId) {
+        let permit = self.hunts.take_permit(attempt);
+        if let Some(owner) = self.legs.get_mut(&call_leg) {
+            owner.permit = permit;
         }
     }
 
@@ -265,7 +286,7 @@ impl Signalling {
                     match leg {
                         // On the call's timeline, and by that in the log under the call's id.
                         Some(leg) => {
-                            let leg = self.hunts.call_leg(leg);
+                            let leg = self.follows.call_leg(self.hunts.call_leg(leg));
                             let text = format!("not sent to {peer}: {error}");
                             self.tell(leg, CallMessage::Note(TimelineEntry::new(now, Topic::Signalling, text).on(leg)));
                         }
@@ -277,6 +298,7 @@ impl Signalling {
             AgentOutput::Incoming(invitation) => self.incoming(*invitation),
             AgentOutput::Leg(leg, event) => {
                 let now = self.hub.clock.now();
+                self.needs_nobody(leg, &event, now);
                 if self.hunts.event(&self.hub, leg, &event, now) {
                     return self.hunt_on(self.hunts.call_leg(leg));
                 }
@@ -286,7 +308,7 @@ impl Signalling {
                 if flow == Flow::Received {
                     self.hunts.heard(leg);
                 }
-                let leg = self.hunts.call_leg(leg);
+                let leg = self.follows.call_leg(self.hunts.call_leg(leg));
                 let arrow = match flow {
                     Flow::Sent => "to",
                     Flow::Received => "from",
@@ -328,7 +350,7 @@ impl Signalling {
     }
 
     /// Carries out what a hunt wants.
-    fn hunt_on(&mut self, leg: LegId) {
+    pub(super) fn hunt_on(&mut self, leg: LegId) {
         let now = self.hub.clock.now();
         loop {
             let agent = &mut self.agent;
@@ -344,8 +366,13 @@ impl Signalling {
                         self.tell(leg, CallMessage::LegRefused(error));
                     }
                 }
-                Doing::Tell(leg, event) => self.tell(leg, CallMessage::Leg(event)),
+                Doing::Tell(leg, event) => {
+                    if !self.followed(leg, &event, now) {
+                        self.tell(leg, CallMessage::Leg(event));
+                    }
+                }
                 Doing::Note(leg, text) => {
+                    let leg = self.follows.call_leg(leg);
                     let entry = TimelineEntry::new(now, Topic::Signalling, text).on(leg);
                     self.tell(leg, CallMessage::Note(entry));
                 }
@@ -357,7 +384,10 @@ impl Signalling {
                         hub.signal(Signal::Resolved(leg, attempt, rounds));
                     });
                 }
-                Doing::Over(leg) => self.let_go(leg, |owner| owner.in_stack = false),
+                Doing::Over(leg) => {
+                    self.follows.over(leg);
+                    self.let_go(leg, |owner| owner.in_stack = false);
+                }
             }
         }
     }
@@ -369,7 +399,7 @@ impl Signalling {
                 for (_, entry) in self.early.extract_if(.., |(early, _)| *early == leg) {
                     offer(&self.hub, &inbox, CallMessage::Note(entry));
                 }
-                self.legs.insert(leg, Owner { call, inbox, in_stack: true, in_media: true });
+                self.legs.insert(leg, Owner { call, inbox, in_stack: true, in_media: true, permit: None });
             }
             Err(refusal) => {
                 let now = self.hub.clock.now();

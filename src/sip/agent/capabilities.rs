@@ -4,6 +4,10 @@
 /// The methods that we serve, for Allow.
 pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY";
 
+/// The same where users may register with us.
+pub(super) const ALLOW_AND_REGISTER: &str =
+    "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY, REGISTER";
+
 /// The extensions that we understand, for Supported.
 pub(super) const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
 
@@ -24,6 +28,7 @@ mod tests {
     #[test]
     fn what_is_not_listed_is_not_ours() {
         assert!(lists(ALLOW, "invite") && !lists(ALLOW, "PUBLISH"));
+        assert_eq!(ALLOW_AND_REGISTER.strip_prefix(ALLOW), Some(", REGISTER"));
         let strange = vec!["quantum".to_owned()];
         assert_eq!(not_ours(strange.clone()), strange);
         assert_eq!(not_ours(SUPPORTED.split(", ").filter(|o| !o.is_empty()).map(str::to_uppercase).collect()), [""; 0]);

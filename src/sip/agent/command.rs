@@ -249,6 +249,8 @@ impl UserAgent {
         let ended = |cause| LegEvent::Ended { by: Side::Local, cause, reason: None };
         match leg.state {
             State::Incoming => self.refuse_leg(leg, 480, None, None, reason.as_deref(), now)?,
+            // It waits for somebody who is called in its stead.
+            State::Calling if leg.referrals.bereft => self.finish(leg, State::Over, ended(EndCause::Bye)),
             State::Calling => self.abandon(leg, reason, ended(EndCause::Cancelled), now),
             // The BYE must wait for the ACK of our 2xx (§15).
             State::Answered => self.finish(leg, State::Closing, ended(EndCause::Bye)),

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::Counter;
-use super::capabilities::{ALLOW, SUPPORTED, not_ours};
+use super::capabilities::{ALLOW, ALLOW_AND_REGISTER, SUPPORTED, not_ours};
 use super::transmit::{Arrival, INCOMPATIBLE};
 use super::user_agent::{ServerMachine, UserAgent};
 use crate::session::LegId;
@@ -312,12 +312,17 @@ impl UserAgent {
         self.answer_once(peer, arrival, response, says);
     }
 
+    /// The methods that we serve outside of dialogs: REGISTER where there is somebody who may.
+    fn serves(&self) -> &'static str {
+        if self.policy.users.is_empty() { ALLOW } else { ALLOW_AND_REGISTER }
+    }
+
     /// What an answer to OPTIONS says (§11.2).
     pub(super) fn describe(&self, response: &mut Response, peer: Peer) {
         if let Some(contact) = self.contact(peer.transport, peer.remote.ip()) {
             response.headers.set_value(Name::Contact, &contact.header);
         }
-        response.headers.set_value(Name::Allow, &ALLOW);
+        response.headers.set_value(Name::Allow, &self.serves());
         response.headers.set_value(Name::Accept, &CONTENT_TYPE);
         response.headers.set_value(Name::AcceptEncoding, &"identity");
         response.headers.set_value(Name::AcceptLanguage, &"en");
@@ -336,7 +341,7 @@ impl UserAgent {
             response.set_reason(phrase);
         }
         let more = match refusal.status {
-            405 => vec![(Name::Allow, ALLOW.to_owned())],
+            405 => vec![(Name::Allow, self.serves().to_owned())],
             415 => vec![(Name::Accept, CONTENT_TYPE.to_owned()), (Name::AcceptEncoding, "identity".to_owned())],
             // The options come from a token list, so they can be written.
             420 => vec![(Name::Unsupported, refusal.unsupported.join(", "))],

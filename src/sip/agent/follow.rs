@@ -3,6 +3,7 @@
 //!
 //! A peer that hangs up while the target still rings is not missed: the new dialog takes its place at once.
 
+use super::handover::ReferralTerms;
 use super::user_agent::UserAgent;
 use crate::session::{LegId, NegotiatedMedia};
 use crate::sip::leg::state::{Leg, State};
@@ -13,26 +14,9 @@ use crate::time::Time;
 impl UserAgent {
     /// Call control wants it: 202, and the target is called.
     pub(super) fn follow(&mut self, leg: &mut Leg, mut invite: OutgoingInvite, now: Time) -> Result<(), CommandError> {
-        let state = "not referred";
-        let Some(media) = leg.local_media.clone() else { return Err(CommandError::WrongState { state }) };
-        let Some(theirs) = leg.referrals.theirs.as_mut() else { return Err(CommandError::WrongState { state }) };
-        let Some((id, request)) = theirs.undecided.take() else { return Err(CommandError::WrongState { state }) };
+        let ReferralTerms { media, headers } = self.take_referral(leg, now)?;
         invite.media = media;
-        for (name, value) in [("Replaces", &theirs.replaces), ("Referred-By", &theirs.referred_by)] {
-            invite.headers.extend(value.iter().map(|value| (name.to_owned(), value.clone())));
-        }
-        let subscribed = theirs.subscribed;
-        if let Some(peer) = self.servers.get(&id).map(|t| t.peer) {
-            let mut response = self.response(leg, &request, 202, peer);
-            if let Some(contact) = self.contact_for(peer) {
-                response.headers.set_value(Name::Contact, &contact.header);
-            }
-            if !subscribed {
-                response.headers.push_value(Name::ReferSub, &"false");
-            }
-            self.respond(id, &response, now);
-        }
-        self.report(leg, 100, reason_phrase(100), now);
+        invite.headers.extend(headers);
         let follower = self.new_leg();
         self.serving.insert(follower, leg.id);
         match self.try_place(follower, invite, &super::Way::default(), now) {
@@ -47,6 +31,29 @@ impl UserAgent {
             }
         }
         Ok(())
+    }
+
+    /// The REFER that waits for a decision is taken: 202, and a report of 100.
+    pub(super) fn take_referral(&mut self, leg: &mut Leg, now: Time) -> Result<ReferralTerms, CommandError> {
+        let state = "not referred";
+        let Some(media) = leg.local_media.clone() else { return Err(CommandError::WrongState { state }) };
+        let Some(theirs) = leg.referrals.theirs.as_mut() else { return Err(CommandError::WrongState { state }) };
+        let Some((id, request)) = theirs.undecided.take() else { return Err(CommandError::WrongState { state }) };
+        let wanted = [("Replaces", &theirs.replaces), ("Referred-By", &theirs.referred_by)];
+        let headers = wanted.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect();
+        let subscribed = theirs.subscribed;
+        if let Some(peer) = self.servers.get(&id).map(|t| t.peer) {
+            let mut response = self.response(leg, &request, 202, peer);
+            if let Some(contact) = self.contact_for(peer) {
+                response.headers.set_value(Name::Contact, &contact.header);
+            }
+            if !subscribed {
+                response.headers.push_value(Name::ReferSub, &"false");
+            }
+            self.respond(id, &response, now);
+        }
+        self.report(leg, 100, reason_phrase(100), now);
+        Ok(ReferralTerms { media, headers })
     }
 
     /// What happened on a leg that works for `master`.
@@ -121,7 +128,7 @@ impl UserAgent {
     }
 
     /// Whom a leg of ours calls.
-    fn callee(&self, leg: LegId) -> Party {
+    pub(super) fn callee(&self, leg: LegId) -> Party {
         let leg = self.legs.get(&leg);
         let of_dialog = leg.and_then(|leg| leg.dialog.as_ref()).map(|dialog| dialog.remote_party().clone());
         let of_invite = || {

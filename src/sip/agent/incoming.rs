@@ -140,7 +140,7 @@ impl UserAgent {
                     return;
                 }
                 leg.left = true;
-                if self.goes_on_without(leg) {
+                if self.goes_on_without(leg) || self.waits_without(leg) {
                     return;
                 }
                 let reason = reason_of(&request.headers);

@@ -11,7 +11,8 @@
 //! - `keying`: whose SDP may hold keys.
 //! - `identity`: who it comes from. `register`: REGISTER and its answers.
 //! - `incoming`, `outgoing`: the two sides of a leg.
-//! - `refer`, `follow`, `notify`: a call that is sent on, by us or by the peer; `replaces`: dialogs that change places.
+//! - `refer`, `follow`, `handover`, `notify`: a call that is sent on, by us or by the peer; `replaces`: dialogs that
+//!   change places.
 //! - `redirected`: a 3xx to our INVITE.
 //! - `request`: requests outside of any dialog.
 //! - `identified`: who has proved a name by certificate.
@@ -26,6 +27,7 @@ mod config;
 mod door;
 mod follow;
 mod guarded;
+mod handover;
 mod identified;
 mod identity;
 mod incoming;
@@ -49,6 +51,7 @@ mod update;
 mod user_agent;
 
 pub use config::{AgentConfig, AgentLimits, ContactAddress, TimerConfig};
+pub use handover::ReferralTerms;
 pub use output::{AgentOutput, Counter, Flow};
 pub use request::{OutgoingRequest, RequestId, RequestOutcome, Way};
 pub use user_agent::{Census, UserAgent};

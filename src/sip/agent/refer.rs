@@ -209,6 +209,7 @@ impl UserAgent {
             referred_by: referred_by.as_ref().map(NameAddr::to_string),
             subscribed: !request.headers.without_subscription(),
             follower: None,
+            elsewhere: false,
             since: now,
             give_up: now + DECISION,
             notifying: None,

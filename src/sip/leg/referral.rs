@@ -18,6 +18,8 @@ pub(crate) const SUBSCRIPTION: Duration = Duration::from_secs(300);
 pub(crate) struct Referrals {
     pub ours: Option<OurRefer>,
     pub theirs: Option<TheirRefer>,
+    /// The peer has left while somebody is called from outside: the leg has no dialog until he answers.
+    pub bereft: bool,
 }
 
 /// A REFER that we sent.
@@ -47,6 +49,8 @@ pub(crate) struct TheirRefer {
     pub subscribed: bool,
     /// The leg that calls in its stead.
     pub follower: Option<LegId>,
+    /// Somebody outside of the stack calls.
+    pub elsewhere: bool,
     pub since: Time,
     /// When it is refused, undecided.
     pub give_up: Time,

@@ -75,8 +75,8 @@ pub enum ReferProgress {
     Lost,
 }
 
-/// A REFER of the peer's that waits for `LegCommand::Follow` or `LegCommand::RefuseReferral`; unless one comes in 10 s
-/// it is refused with 603. At most one at a time a leg.
+/// A REFER of the peer's that waits for `LegCommand::Follow`, `UserAgent::accept_referral` or
+/// `LegCommand::RefuseReferral`; unless one comes in 10 s it is refused with 603. At most one at a time a leg.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Referral {
     /// Whom we shall call: the URI of Refer-To without headers.

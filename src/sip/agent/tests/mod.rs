@@ -3,6 +3,7 @@
 mod addresses;
 mod calls;
 mod client;
+mod handover;
 mod injection;
 mod offer_answer;
 mod overload;
