@@ -306,7 +306,7 @@ impl Config {
                 as u32,
             max_calls: values.parse("max-calls", number(1, 100_000))? as usize,
             session_expires: values.parse("session-expires", number(0, 86_400))? as u32,
-            min_se: values.parse("min-se", number(90, 86_400))? as u32,
+            min_se: values.parse("min-se", number(1, 86_400))? as u32,
             answer_timeout: seconds("answer-timeout-seconds", 1, 600)?,
             ring_timeout: seconds("ring-timeout-seconds", 1, 600)?,
             rtp_timeout: Some(seconds("rtp-timeout-seconds", 0, 3600)?).filter(|d| !d.is_zero()),

@@ -2,6 +2,7 @@
 
 mod applications;
 mod calls;
+mod carriers;
 mod pcap;
 mod prompts;
 mod rules;

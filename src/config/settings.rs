@@ -189,8 +189,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "min-se",
         default: "90",
-        allowed: "90 to 86400 seconds",
-        help: "The shortest session interval that is granted; shorter: 422",
+        allowed: "1 to 86400 seconds",
+        help: "The shortest session interval that is granted; shorter: 422. RFC 4028 wants 90; less is for trials",
     },
     Setting {
         name: "ring-timeout-seconds",

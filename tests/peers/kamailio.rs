@@ -90,6 +90,7 @@ enum With<'a> {
     Nothing,
     Registrar,
     Digest,
+    Edge,
     Media(&'a Rtpengine),
 }
 
@@ -112,6 +113,7 @@ impl Kamailio {
         match with {
             With::Nothing => {}
             With::Registrar => arguments.extend(["-A", "WITH_REGISTRAR"]),
+            With::Edge => arguments.extend(["-A", "WITH_EDGE"]),
             With::Digest => arguments.extend(["-A", "WITH_DIGEST"]),
             With::Media(_) => arguments.extend(["-A", "WITH_RTPENGINE"]),
         }
@@ -215,6 +217,28 @@ async fn a_call_through_it_is_hung_up_from_udp_to_tcp() {
 #[tokio::test]
 async fn a_call_through_it_is_hung_up_from_tcp_to_udp() {
     hung_up_through_it(Transport::Tcp).await;
+}
+
+/// A phone behind it registers with us, and is called by the path that it registered by (RFC 3327).
+#[tokio::test]
+async fn a_phone_behind_it_registers_and_is_called_by_its_path() {
+    let engine = Engine::start(&["--digest-algorithms", "md5"]);
+    let user = json!({"name": "alice", "password": "wonder"});
+    assert_eq!(engine.request("POST", "/v1/users", Some(user)).await.0, 201);
+    let proxy = Kamailio::start(&uri_of(&engine, Transport::Udp), NOBODY, With::Edge).await;
+    let address = free_address();
+    Sipp::call_from(address, proxy.address, "register-q", Transport::Udp, &["-key", "q", "0.5"]).succeeds().await;
+    let (_, listed) = engine.request("GET", "/v1/users/alice/registrations", None).await;
+    let path = listed["value"][0]["path"][0].as_str().expect("a path");
+    assert!(path.contains(&proxy.address.to_string()) && path.contains(";lr"), "{listed}");
+    let mut phone = Sipp::listen_at(address, "proxied-callee", Transport::Udp, &[]).await;
+    let (mut application, _) =
+        place(&Client::new(&engine), json!({"kind": "communicationUser", "rawId": "alice"})).await;
+    phone.meanwhile(application.expect("CallConnected")).await;
+    phone.meanwhile(application.expect("CallDisconnected")).await;
+    phone.succeeds().await;
+    let call = only_one(&engine).await;
+    assert_eq!(entries(&call, "INVITE sip:", "Route"), 1, "{call}");
 }
 
 async fn calls_through_it(ours: Transport) {

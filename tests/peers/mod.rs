@@ -17,6 +17,13 @@
 //! | linphone with TLS and SRTP | TLS | yes | as a user | the same; it checks the engine's certificate, and is called on the connection by which it registered |
 //! | SIPp, baresip (MD5), linphone (SHA-256), registered by digest | UDP, TCP | yes | yes | called where they registered from; two devices of one user; a user's own calls are challenged |
 //! | SIPp with 100rel and UPDATE | UDP, TCP | yes | yes | PRACK for a 183 with the answer, and for our 180; hold by UPDATE |
+//! | SIPp with session timers | UDP, TCP | yes | yes | refreshed by UPDATE and by re-INVITE, refreshing itself, 422 both ways, hung up on when it refreshes no more |
+//! | SIPp that transfers, is transferred, replaces | UDP, TCP | yes | yes | REFER with reports, without, to somebody busy, to all devices of a user, by a route with failover; REFER of ours taken, declined, in vain; INVITE with Replaces |
+//! | SIPp with more to say | UDP, TCP | yes | yes | User-to-User and X- headers, Diversion, History-Info, Alert-Info, Q.850 reasons, INFO of an unknown package |
+//! | SIPp as a carrier with credentials | UDP, TCP | yes | | asked by digest, and known as its trunk by that |
+//! | SIPp, two devices with q | UDP | | as a user | the most wanted rings first; `Contact: *` |
+//! | baresip as a carrier with a certificate | TLS | yes | | known as its trunk by that; all others are asked for credentials |
+//! | kamailio before a registered SIPp | UDP | | as a user | Path |
 //! | kamailio 5.6.3 as a proxy before SIPp | UDP↔UDP, UDP↔TCP both ways | yes | yes | one Record-Route and two, loose routing of ACK, re-INVITE and BYE of either side, CANCEL both ways, 407 with the right and a wrong password, its loss in a call |
 //! | kamailio and rtpengine 10.5 before linphone | UDP→TCP | yes | | speech, tone and keys as above, relayed |
 //! | kamailio and rtpengine before baresip | UDP→TCP | | yes | the same |
@@ -55,7 +62,10 @@ mod registered;
 mod registrar;
 mod sdk;
 mod secured;
+mod sessions;
 mod sipp;
 mod sipsak;
 mod softphone;
 mod tls;
+mod transfers;
+mod words;

@@ -79,6 +79,58 @@ async fn two_devices_ring_and_one_wins() {
     call.assert_order(&[("sip", "user alice is rung on 2 registered devices"), ("state", "connected")]);
 }
 
+/// The most wanted device rings alone, and the other one when it does not want the call.
+#[tokio::test]
+async fn devices_ring_by_how_much_they_are_wanted() {
+    let engine = Engine::start(MD5);
+    let user = json!({"name": "alice", "password": "wonder", "forking": "sequential"});
+    assert_eq!(engine.request("POST", "/v1/users", Some(user)).await.0, 201);
+    let (best, second) = (free_address(), free_address());
+    let to = engine.address(Transport::Udp.listener());
+    // The less wanted one registers last: it is not the order in which they came.
+    for (address, q) in [(best, "0.9"), (second, "0.3")] {
+        Sipp::call_from(address, to, "register-q", Transport::Udp, &["-key", "q", q]).succeeds().await;
+    }
+    let mut first = Sipp::listen_at(best, "declines", Transport::Udp, &[]).await;
+    let mut winner = Sipp::listen_at(second, "-sn uas", Transport::Udp, &[]).await;
+    let client = Client::new(&engine);
+    let (mut application, call) = place(&client, json!({"kind": "communicationUser", "rawId": "alice"})).await;
+    first.meanwhile(winner.meanwhile(application.expect("CallConnected"))).await;
+    first.succeeds().await;
+    client.post(&format!("{call}:terminate"), Value::Null).await;
+    application.expect("CallDisconnected").await;
+    winner.succeeds().await;
+    ended(&engine, 1).await.pop().expect("one call").assert_order(&[
+        ("sip", "user alice is rung on 2 registered devices, the most wanted first"),
+        ("sip", &format!("INVITE sip:alice@{best}")),
+        ("sip", "480 Temporarily Unavailable"),
+        ("sip", &format!("INVITE sip:alice@{second}")),
+        ("state", "connected"),
+    ]);
+    let flags = ["-cid_str", "other-%u@strowger.test"];
+    Sipp::call(&engine, "unregister-all", Transport::Udp, &flags).succeeds().await;
+    assert!(registrations(&engine).await.is_empty());
+}
+
+/// A carrier that has credentials is asked for them wherever it comes from, and is the trunk then.
+#[tokio::test]
+async fn a_trunk_is_known_by_its_credentials() {
+    let engine = Engine::start(MD5);
+    let trunk = json!({"uri": "sip:192.0.2.77", "inbound": {"username": "carrier-d", "password": "secret"}});
+    let (status, shown) = engine.request("PUT", "/v1/trunks/d", Some(trunk)).await;
+    assert!(matches!(status, 200 | 201) && !shown.to_string().contains("secret"), "{status}: {shown}");
+    let rule = json!({"name": "in", "priority": 1, "match": {"trunk": ["d"]}, "action": {"answer": {"play": ["prompt:beep"]}}});
+    engine.rule(rule).await;
+    for transport in [Transport::Udp, Transport::Tcp] {
+        // It leaves the user out by itself.
+        let uri = format!("100@{}", engine.address(transport.listener()));
+        Sipp::call(&engine, "trunk-caller", transport, &["-auth_uri", &uri]).succeeds().await;
+    }
+    for call in ended(&engine, 2).await {
+        assert_eq!(call.record["rule"], "in", "{}", call.record);
+    }
+}
+
 #[tokio::test]
 async fn a_user_without_a_device_is_not_reached() {
     let engine = Engine::start(MD5);

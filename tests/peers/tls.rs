@@ -9,7 +9,7 @@ use super::baresip::Baresip;
 use super::linphone::Linphone;
 use super::secured::assert_secured;
 use super::softphone::{Caller, converse_narrow};
-use crate::support::Engine;
+use crate::support::{Carrier, Engine, Manner};
 
 /// Whoever offers no encryption gets no call.
 const SECURED: [&str; 4] = ["--codecs", "pcmu,pcma", "--srtp", "required"];
@@ -31,9 +31,26 @@ async fn baresip_calls() {
     assert_secured(&converse_narrow(&engine, phone, Caller::Softphone(uri_of(&engine))).await);
 }
 
-/// A certificate for 127.0.0.1 that nobody signed but itself: the file with its key, and the one without.
-fn certificate(folder: &Path) -> (String, String) {
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+/// A carrier proves who it is by its certificate; all others are asked for credentials.
+#[tokio::test]
+async fn baresip_calls_as_a_trunk_that_its_certificate_names() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (both, alone) = certificate(folder.path(), "sbc.carrier.example");
+    let asked = ["--authenticate", "all", "--sip-tls-clients", "asked", "--sip-tls-client-ca", &alone];
+    let engine = Engine::start(&[&SECURED[..], &asked].concat());
+    let trunk = json!({"uri": "sip:192.0.2.77", "certificateNames": ["sbc.carrier.example"]});
+    let (status, answer) = engine.request("PUT", "/v1/trunks/sbc", Some(trunk)).await;
+    assert!(matches!(status, 200 | 201), "{status}: {answer}");
+    let stranger = Carrier::start(Manner::default()).await;
+    assert_eq!(stranger.call(engine.address("sipUdp"), "sip:100@h", "sip:+331@c", "sip:100@h").await, 407);
+    let lines = format!("module srtp.so\nsip_cafile {}\nsip_certificate {both}\n", authority(&engine));
+    let phone = Baresip::start_with("PCMU/8000/1", &lines, ";mediaenc=srtp-mand");
+    assert_secured(&converse_narrow(&engine, phone, Caller::Softphone(uri_of(&engine))).await);
+}
+
+/// A certificate for a name or address that nobody signed but itself: the file with its key, and the one without.
+fn certificate(folder: &Path, name: &str) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
     let (both, alone) = (folder.join("both.pem"), folder.join("alone.pem"));
     let (key, certificate) = (made.signing_key.serialize_pem(), made.cert.pem());
     std::fs::write(&both, format!("{key}{certificate}")).expect("a file");
@@ -44,7 +61,7 @@ fn certificate(folder: &Path) -> (String, String) {
 #[tokio::test]
 async fn baresip_is_called() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (both, alone) = certificate(folder.path());
+    let (both, alone) = certificate(folder.path(), "127.0.0.1");
     let engine = Engine::start(&[&SECURED[..], &["--sip-tls-ca", &alone]].concat());
     let lines = format!("module srtp.so\nsip_certificate {both}\n");
     let phone = Baresip::start_with("PCMU/8000/1", &lines, ";mediaenc=srtp-mand");

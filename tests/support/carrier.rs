@@ -25,6 +25,10 @@ pub struct Manner {
     pub asks: bool,
     /// Seconds granted to a registration.
     pub grants: u32,
+    /// A registration that asks for fewer seconds is refused.
+    pub least: u32,
+    /// The Service-Route that it names when it takes a registration.
+    pub service_route: Option<String>,
 }
 
 /// The carrier.
@@ -185,8 +189,18 @@ fn answers(request: &Request, manner: &Manner, address: SocketAddr) -> Vec<Respo
             response.headers.push(Name::WwwAuthenticate, challenge).expect("a header");
             vec![response]
         }
+        Method::Register
+            if request.headers.expires().is_ok_and(|asked| asked.is_some_and(|e| e > 0 && e < manner.least)) =>
+        {
+            let mut response = plain(423);
+            response.headers.push(Name::MinExpires, manner.least.to_string()).expect("a header");
+            vec![response]
+        }
         Method::Register => {
             let mut response = plain(200);
+            if let Some(route) = &manner.service_route {
+                response.headers.push("Service-Route".parse().expect("a name"), route).expect("a header");
+            }
             if let Some(contact) = request.headers.text(&Name::Contact) {
                 let bare = contact.split(";expires").next().unwrap_or_default();
                 let granted = format!("{bare};expires={}", manner.grants);
