@@ -130,7 +130,7 @@ impl Call {
                 let text = format!("who we were referred to did not answer: {status} {phrase}");
                 self.note(now, Topic::Signalling, text);
             }
-            LegEvent::Replaced { by } => self.on_replaced(&by, now),
+            LegEvent::Replaced { by, .. } => self.on_replaced(&by, now),
             LegEvent::Failed { status, phrase, reason, local } => {
                 let by = if local { EndedBy::Engine } else { EndedBy::Peer };
                 self.finish(by, Outcome::from_sip(status, &phrase, reason.as_deref(), local), now);

@@ -8,6 +8,7 @@ use super::hunting::HuntWish;
 use super::running_call::CallMessage;
 use super::signalling::Signalling;
 use crate::session::{LegId, LocalMedia};
+use crate::sip::access::Identity;
 use crate::sip::agent::UserAgent;
 use crate::sip::leg::{LegCommand, LegEvent};
 use crate::time::Time;
@@ -22,6 +23,8 @@ struct Follow {
     call_leg: LegId,
     /// The stack's, which was referred.
     stack_leg: LegId,
+    /// The user of ours who is looked for.
+    user: Option<String>,
     /// It needs nobody any more: it goes on with the target, or is over.
     done: bool,
 }
@@ -40,7 +43,7 @@ impl Follows {
 
 impl Signalling {
     /// Has a call's leg follow the REFER that it waits with.
-    pub(super) fn follow(&mut self, call_leg: LegId, mut wish: HuntWish, now: Time) {
+    pub(super) fn follow(&mut self, call_leg: LegId, mut wish: HuntWish, user: Option<String>, now: Time) {
         let stack_leg = self.hunts.stack_leg(call_leg);
         let terms = match self.guarded(|agent| agent.accept_referral(stack_leg, now)) {
             Some(Ok(terms)) => terms,
@@ -50,7 +53,7 @@ impl Signalling {
         wish.invite.media = LocalMedia { srtp: wish.invite.media.srtp, ..terms.media };
         wish.invite.headers.extend(terms.headers);
         let hunt = self.agent.new_leg();
-        self.follows.0.insert(hunt, Follow { call_leg, stack_leg, done: false });
+        self.follows.0.insert(hunt, Follow { call_leg, stack_leg, user, done: false });
         self.hunts.begin(hunt, wish, now);
         self.hunt_on(hunt);
     }
@@ -62,14 +65,20 @@ impl Signalling {
             return true;
         }
         follow.done = matches!(event, LegEvent::Accepted { .. }) || event.is_final();
-        let (call_leg, stack_leg) = (follow.call_leg, follow.stack_leg);
+        let (call_leg, stack_leg, user) = (follow.call_leg, follow.stack_leg, follow.user.clone());
         match event {
             LegEvent::Ringing { status } => {
                 self.guarded(|agent| agent.referral_rings(stack_leg, *status, now));
             }
             LegEvent::Accepted { media } => {
                 let winner = self.hunts.stack_leg(hunt);
-                let hand_over = |agent: &mut UserAgent| agent.hand_over(stack_leg, winner, media.clone(), now);
+                let identity = match (user, self.hunts.trunk_of(winner)) {
+                    (Some(user), _) => Identity::User(user),
+                    (None, Some(trunk)) => Identity::Trunk(trunk.to_owned()),
+                    (None, None) => Identity::Stranger,
+                };
+                let by = (winner, identity);
+                let hand_over = |agent: &mut UserAgent| agent.hand_over(stack_leg, by, media.clone(), now);
                 match self.guarded(hand_over) {
                     // The place on the new trunk is the call's own now.
                     Some(Ok(())) => self.hold_permit(call_leg, winner),

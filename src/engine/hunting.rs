@@ -101,6 +101,11 @@ impl Hunts {
         self.attempts.get_mut(&leg)?.permit.take()
     }
 
+    /// The trunk that an attempt goes by.
+    pub fn trunk_of(&self, leg: LegId) -> Option<&str> {
+        self.attempts.get(&leg)?.branch.trunk.as_deref()
+    }
+
     /// Anything was heard on a leg of the stack's.
     pub fn heard(&mut self, leg: LegId) {
         if let Some(trying) = self.attempts.get(&leg)

@@ -49,13 +49,13 @@ pub fn follow(hub: &Arc<Hub>, about: &About, leg: LegId, referral: Referral) {
         let found = outgoing::route(&hub, &target, &asker).await.map_err(|problem| vec![problem.to_string()]);
         let found = found.and_then(|mut route| {
             toll = route.toll.take();
-            let notes = std::mem::take(&mut route.notes);
-            wish(&hub, &about, route, referral.headers).map(|wish| (wish, notes.clone())).ok_or(notes)
+            let (notes, user) = (std::mem::take(&mut route.notes), route.user.take());
+            wish(&hub, &about, route, referral.headers).map(|wish| (wish, user, notes.clone())).ok_or(notes)
         });
         let (signal, texts) = match found {
-            Ok((wish, mut notes)) => {
+            Ok((wish, user, mut notes)) => {
                 notes.insert(0, format!("calls {}", target.as_str()));
-                (Signal::Follow(leg, Box::new(wish)), notes)
+                (Signal::Follow(leg, Box::new(wish), user), notes)
             }
             Err(problems) => {
                 let problems = if problems.is_empty() { "nobody is there".to_owned() } else { problems.join("; ") };

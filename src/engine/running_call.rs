@@ -258,7 +258,13 @@ impl RunningCall {
                 let answer = self.answer_for(*terms, now);
                 let _ = reply.send(answer);
             }
-            CallMessage::Leg(event) => self.call.leg_event(self.about.leg, event, now),
+            CallMessage::Leg(event) => {
+                if let LegEvent::Replaced { identity, .. } = &event {
+                    self.about.peer.clone_from(identity);
+                    self.call.let_refer(super::referral::may_refer(&self.hub, identity));
+                }
+                self.call.leg_event(self.about.leg, event, now);
+            }
             CallMessage::LegRefused(error) => self.call.leg_refused(self.about.leg, &error, now),
             CallMessage::Note(entry) => self.note(entry),
             CallMessage::Media(MediaEvent::Tapped { packets, .. }) => {

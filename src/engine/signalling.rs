@@ -38,8 +38,8 @@ pub enum Signal {
     Request(Box<OutgoingRequest>, oneshot::Sender<RequestOutcome>),
     /// Find somebody who answers for this leg.
     Hunt(LegId, Box<HuntWish>),
-    /// This leg follows the REFER that it waits with.
-    Follow(LegId, Box<HuntWish>),
+    /// This leg follows the REFER that it waits with, perhaps to this user of ours.
+    Follow(LegId, Box<HuntWish>, Option<String>),
     /// Where a redirection of a hunt's attempt leads.
     Resolved(LegId, Attempt, Vec<Round>),
     /// Reserve a leg for the call with this id, whose events go to this inbox.
@@ -205,7 +205,7 @@ impl Signalling {
                 self.hunts.begin(leg, *wish, now);
                 self.hunt_on(leg);
             }
-            Signal::Follow(leg, wish) => self.follow(leg, *wish, now),
+            Signal::Follow(leg, wish, user) => self.follow(leg, *wish, user, now),
             Signal::Resolved(leg, attempt, rounds) => {
                 self.hunts.resolved(leg, attempt, rounds, now);
                 self.hunt_on(leg);

@@ -106,6 +106,10 @@ impl Softphone for Baresip {
         self.type_in(&key.to_string());
     }
 
+    fn transfer(&mut self, uri: &str) {
+        self.type_in(&format!("/transfer {uri}\n"));
+    }
+
     /// It hangs up after them.
     fn play_keys(&mut self) {
         let file = self.folder.path().join("keys.wav");

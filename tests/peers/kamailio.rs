@@ -91,13 +91,18 @@ enum With<'a> {
     Registrar,
     Digest,
     Edge,
+    Carrier,
     Media(&'a Rtpengine),
 }
 
 impl Kamailio {
     /// Between the engine and a peer, both SIP URIs.
     async fn start(engine: &str, peer: &str, with: With<'_>) -> Kamailio {
-        let address = free_address();
+        Kamailio::start_at(free_address(), engine, peer, with).await
+    }
+
+    /// The same, on an address that [`free_address`] gave.
+    async fn start_at(address: SocketAddr, engine: &str, peer: &str, with: With<'_>) -> Kamailio {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/kamailio/proxy.cfg");
         let media = match with {
@@ -113,6 +118,7 @@ impl Kamailio {
         match with {
             With::Nothing => {}
             With::Registrar => arguments.extend(["-A", "WITH_REGISTRAR"]),
+            With::Carrier => arguments.extend(["-A", "WITH_CARRIER"]),
             With::Edge => arguments.extend(["-A", "WITH_EDGE"]),
             With::Digest => arguments.extend(["-A", "WITH_DIGEST"]),
             With::Media(_) => arguments.extend(["-A", "WITH_RTPENGINE"]),
@@ -217,6 +223,62 @@ async fn a_call_through_it_is_hung_up_from_udp_to_tcp() {
 #[tokio::test]
 async fn a_call_through_it_is_hung_up_from_tcp_to_udp() {
     hung_up_through_it(Transport::Tcp).await;
+}
+
+/// It is the carrier: we register, it calls us by that. When it is gone and comes back, and knows nothing of us any
+/// more, we register again.
+async fn registered_at_it(ours: Transport) {
+    let engine = Engine::start(&[]);
+    rule_wait(&engine).await;
+    let mut carrier = Kamailio::start(NOBODY, NOBODY, With::Carrier).await;
+    let trunk = json!({
+        "uri": format!("sip:{}{}", carrier.address, ours.parameter()), "username": "4420", "password": "secret",
+        "register": {"user": "4420", "expires": 600}, "health": {"optionsIntervalSeconds": 1, "timeoutSeconds": 1, "failures": 1},
+    });
+    let (status, answer) = engine.request("PUT", "/v1/trunks/carrier", Some(trunk)).await;
+    assert!(matches!(status, 200 | 201), "{status}: {answer}");
+    // Who calls again and again until the carrier knows us is answered then.
+    for calls in 1..=2 {
+        let registered = async |engine: &Engine| {
+            let (_, shown) = engine.request("GET", "/v1/trunks/carrier", None).await;
+            let state = &shown["state"];
+            (state["registration"]["state"] == "registered" && state["proxies"][0]["state"] == "up").then_some(())
+        };
+        engine.until("the registration", registered).await;
+        let callers = async {
+            let mut look = tokio::time::interval(std::time::Duration::from_millis(500));
+            loop {
+                look.tick().await;
+                let call = Sipp::call_at(carrier.address, "called-by-contact", Transport::Udp, &["-s", "4420"]);
+                if call.succeeds().await.contains("SIP/2.0 200") {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, callers).await.expect("a call by the registered contact");
+        let ended = ended(&engine, calls).await;
+        assert_eq!(ended[0].record["rule"], "answer", "{}", ended[0].record);
+        if calls == 1 {
+            let address = carrier.address;
+            carrier.server.stop();
+            let down = async |engine: &Engine| {
+                let (_, shown) = engine.request("GET", "/v1/trunks/carrier", None).await;
+                (shown["state"]["proxies"][0]["state"] == "down").then_some(())
+            };
+            engine.until("the carrier to be missed", down).await;
+            carrier = Kamailio::start_at(address, NOBODY, NOBODY, With::Carrier).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_is_registered_at_and_again_after_its_loss_over_udp() {
+    registered_at_it(Transport::Udp).await;
+}
+
+#[tokio::test]
+async fn it_is_registered_at_and_again_after_its_loss_over_tcp() {
+    registered_at_it(Transport::Tcp).await;
 }
 
 /// A phone behind it registers with us, and is called by the path that it registered by (RFC 3327).

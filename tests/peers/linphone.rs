@@ -85,6 +85,10 @@ impl Softphone for Linphone {
         self.type_in(&format!("{key}\n"));
     }
 
+    fn transfer(&mut self, uri: &str) {
+        self.type_in(&format!("transfer {uri}\n"));
+    }
+
     fn play_keys(&mut self) {
         let file = self.folder.path().join("keys.wav");
         self.type_in(&format!("play {}\n", file.display()));

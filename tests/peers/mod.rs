@@ -27,6 +27,8 @@
 //! | kamailio 5.6.3 as a proxy before SIPp | UDP↔UDP, UDP↔TCP both ways | yes | yes | one Record-Route and two, loose routing of ACK, re-INVITE and BYE of either side, CANCEL both ways, 407 with the right and a wrong password, its loss in a call |
 //! | kamailio and rtpengine 10.5 before linphone | UDP→TCP | yes | | speech, tone and keys as above, relayed |
 //! | kamailio and rtpengine before baresip | UDP→TCP | | yes | the same |
+//! | kamailio as a carrier's registrar | UDP, TCP | yes | | registered by digest, called by the registered Contact, registered again when it was gone and has forgotten |
+//! | baresip and linphone, transferring | UDP | yes | yes | REFER of theirs followed, REFER of ours taken |
 //! | sipsak 0.9.8 | UDP, TCP | OPTIONS | | its flood and its broken requests beside a good call |
 //! | SDKs of Python and JavaScript | HTTP | | | see `sdk` |
 //!
@@ -58,6 +60,7 @@ mod builtin;
 mod extensions;
 mod kamailio;
 mod linphone;
+mod moved;
 mod registered;
 mod registrar;
 mod sdk;

@@ -34,6 +34,8 @@ pub trait Softphone {
     fn dial(&mut self, uri: &str);
     /// Presses a key.
     fn press(&mut self, key: char);
+    /// Sends who it talks to on to this address.
+    fn transfer(&mut self, uri: &str);
     /// Sends the tones of [`KEYS`], from [`recorded_keys`], in the place of silence.
     fn play_keys(&mut self);
     /// Ends it; what it heard, at 16 kHz, and the keys.

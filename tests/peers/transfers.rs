@@ -105,7 +105,7 @@ async fn a_refer_to_a_user_rings_all_of_his_devices() {
     ]);
 }
 
-/// A user whom we call may send his call on, as one who calls us.
+/// A user whom we call may send his call on, as one who calls us; whom he sends us to may not.
 #[tokio::test]
 async fn a_user_who_is_called_refers_us_on() {
     let engine = Engine::start(&["--digest-algorithms", "md5"]);
@@ -114,7 +114,8 @@ async fn a_user_who_is_called_refers_us_on() {
     let address = free_address();
     Sipp::call_from(address, engine.address("sipUdp"), "register", Transport::Udp, &[]).succeeds().await;
     let mut ear = RtpPort::open().await;
-    let mut target = Sipp::listen("referred-target", Transport::Udp, &flags(&[key("rtp_port", ear.port())])).await;
+    let port = key("rtp_port", ear.port());
+    let mut target = Sipp::listen("refer-callee-declined", Transport::Udp, &flags(&[port])).await;
     let uri = target.uri();
     let mut phone = Sipp::listen_at(address, "refer-callee", Transport::Udp, &["-key", "target", &uri]).await;
     let client = Client::new(&engine);
@@ -122,6 +123,12 @@ async fn a_user_who_is_called_refers_us_on() {
     phone.meanwhile(application.expect("CallConnected")).await;
     target.meanwhile(ear.packets(5)).await;
     phone.succeeds().await;
+    let id = call.rsplit('/').next().expect("an id").to_owned();
+    let path = format!("/v1/calls/{id}/timeline");
+    let declined = async |engine: &Engine| {
+        engine.request("GET", &path, None).await.1.to_string().contains("603 Decline").then_some(())
+    };
+    target.meanwhile(engine.until("603 Decline", declined)).await;
     client.post(&format!("{call}:terminate"), Value::Null).await;
     target.meanwhile(application.expect("CallDisconnected")).await;
     target.succeeds().await;

@@ -21,6 +21,11 @@ impl Call {
         self.outputs.push_back(Output::Follow(self.remote.leg, Box::new(referral)));
     }
 
+    /// May the other side refer us from now on? It is asked anew whenever another party is there.
+    pub fn let_refer(&mut self, allowed: bool) {
+        self.settings.follow_referrals = allowed;
+    }
+
     /// The leg goes on with another party.
     pub(in super::super) fn on_replaced(&mut self, by: &SipParty, now: Time) {
         let party = Party::of_sip(by);

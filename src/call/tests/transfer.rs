@@ -3,6 +3,7 @@
 use super::super::*;
 use super::world::*;
 use crate::session::Direction;
+use crate::sip::access::Identity;
 use crate::sip::leg::{CommandError, EndCause, LegCommand, LegEvent, Party as SipParty, ReferProgress, Referral, Side};
 
 use crate::time::Time;
@@ -161,7 +162,7 @@ fn a_call_goes_on_with_who_took_the_leg_over() {
     world.command(Command::Play(play(&["prompt:3000"], "p"))).unwrap();
     world.run(0);
     world.events.clear();
-    world.leg_event(LegEvent::Replaced { by: sip("sip:+15550177@pbx.example") });
+    world.leg_event(LegEvent::Replaced { by: sip("sip:+15550177@pbx.example"), identity: Identity::Stranger });
     world.leg_event(LegEvent::MediaChanged { media: negotiated(Direction::SendRecv) });
     let (_, event) = &world.events[0];
     let EventKind::ParticipantsUpdated { participants, sequence_number: 2 } = &event.kind else { panic!("{event:?}") };

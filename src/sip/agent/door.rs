@@ -177,7 +177,7 @@ impl UserAgent {
                 Ok((offer, merge)) => {
                     let Some(identity) = self.identify(&request, via, arrival) else { return };
                     match self.to_be_replaced(&request, &identity, arrival) {
-                        Ok(Some(leg)) => return self.replace(leg, request, via, key, merge, offer, arrival),
+                        Ok(Some(leg)) => return self.replace(leg, request, via, key, merge, offer, identity, arrival),
                         Ok(None) => return self.invited(request, via, key, merge, offer, identity, arrival),
                         Err(refusal) => refusal,
                     }

@@ -6,6 +6,7 @@
 use super::handover::ReferralTerms;
 use super::user_agent::UserAgent;
 use crate::session::{LegId, NegotiatedMedia};
+use crate::sip::access::Identity;
 use crate::sip::leg::state::{Leg, State};
 use crate::sip::leg::{CommandError, LegEvent, OutgoingInvite, Party};
 use crate::sip::message::{Name, reason_phrase};
@@ -84,7 +85,7 @@ impl UserAgent {
             self.leave_replaced(&mut old, None, now);
         }
         self.put(old);
-        self.tell(leg, LegEvent::Replaced { by });
+        self.tell(leg, LegEvent::Replaced { by, identity: Identity::Stranger });
         if let Some(media) = media {
             self.tell(leg, LegEvent::MediaChanged { media });
         }
@@ -108,7 +109,7 @@ impl UserAgent {
         old.referrals = Default::default();
         old.state = State::Over;
         self.put(old);
-        self.tell(leg, LegEvent::Replaced { by });
+        self.tell(leg, LegEvent::Replaced { by, identity: Identity::Stranger });
         true
     }
 

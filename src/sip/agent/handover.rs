@@ -6,6 +6,7 @@
 
 use super::user_agent::UserAgent;
 use crate::session::{LegId, LocalMedia, NegotiatedMedia};
+use crate::sip::access::Identity;
 use crate::sip::leg::state::{Leg, State};
 use crate::sip::leg::{CommandError, EndCause, LegEvent, Side};
 use crate::sip::message::reason_phrase;
@@ -63,17 +64,17 @@ impl UserAgent {
     }
 
     /// A leg that was placed for another one is answered and takes its place: the dialogs change hands, and what was
-    /// the peer's is ended under the name of `by`. An error: `leg` is over, or nobody is called for it.
+    /// the peer's is ended under the name of `by`. Its identity is the caller's to know. An error: `leg` is over, or nobody is called for it.
     pub fn hand_over(
         &mut self,
         leg: LegId,
-        by: LegId,
+        (by, identity): (LegId, Identity),
         media: Option<NegotiatedMedia>,
         now: Time,
     ) -> Result<(), CommandError> {
         self.moment = now;
         let mut leg = self.take(leg).ok_or(CommandError::NoSuchLeg)?;
-        let done = self.exchange_for(&mut leg, by, media, now);
+        let done = self.exchange_for(&mut leg, by, identity, media, now);
         self.put(leg);
         self.sweep();
         done
@@ -83,6 +84,7 @@ impl UserAgent {
         &mut self,
         leg: &mut Leg,
         by: LegId,
+        identity: Identity,
         media: Option<NegotiatedMedia>,
         now: Time,
     ) -> Result<(), CommandError> {
@@ -102,7 +104,7 @@ impl UserAgent {
             self.leave_replaced(&mut old, None, now);
         }
         self.put(old);
-        self.tell(leg, LegEvent::Replaced { by: party });
+        self.tell(leg, LegEvent::Replaced { by: party, identity });
         if let Some(media) = media {
             self.tell(leg, LegEvent::MediaChanged { media });
         }

@@ -59,6 +59,7 @@ impl UserAgent {
         key: ServerKey,
         merge: MergeKey,
         offer: Option<Description>,
+        identity: Identity,
         arrival: Arrival<'_>,
     ) {
         let now = arrival.now;
@@ -102,7 +103,7 @@ impl UserAgent {
             let asserted = request.headers.list(Name::PAssertedIdentity, crate::sip::message::NameAddr::parse);
             let by = asserted.ok().and_then(|list| list.first().map(party));
             let by = by.or_else(|| request.headers.from().ok().as_ref().map(party)).unwrap_or_default();
-            self.tell(&leg, LegEvent::Replaced { by });
+            self.tell(&leg, LegEvent::Replaced { by, identity });
             match (was, agreed) {
                 (State::Calling, media) => self.tell(&leg, LegEvent::Accepted { media }),
                 (_, Some(media)) => self.tell(&leg, LegEvent::MediaChanged { media }),

@@ -145,6 +145,8 @@ pub enum LegEvent {
     Replaced {
         /// Who is there now.
         by: Party,
+        /// Who that is, as far as it is proved or was chosen.
+        identity: Identity,
     },
     /// Outgoing: a 3xx names other places. `Failed` follows.
     Redirected {

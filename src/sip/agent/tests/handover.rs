@@ -1,6 +1,7 @@
 //! A REFER of the peer's that is carried out from outside of the stack: the leg that answers hands its dialog over.
 
 use super::*;
+use crate::sip::access::Identity;
 use crate::sip::agent::Census;
 use crate::sip::leg::{CommandError, EndCause, Side};
 use crate::sip::message::Request;
@@ -52,15 +53,15 @@ fn one_of_two_answers_and_takes_the_place() {
         _ => None,
     });
     let now = bench.now;
-    bench.agent.hand_over(leg, other, media, now).expect("it waits");
+    bench.agent.hand_over(leg, (other, Identity::User("dave".into())), media, now).expect("it waits");
     let done = bench.done();
-    let [LegEvent::Replaced { by }, LegEvent::MediaChanged { .. }] = &done.events[..] else {
+    let [LegEvent::Replaced { by, identity }, LegEvent::MediaChanged { .. }] = &done.events[..] else {
         panic!("{:?}", done.events)
     };
-    assert_eq!(by.uri, "sip:dave@203.0.113.9:5081");
+    assert_eq!((by.uri.as_str(), identity.user()), ("sip:dave@203.0.113.9:5081", Some("dave")));
     let hung_up = LegCommand::Hangup { reason: Some("SIP;cause=200;text=\"Call completed elsewhere\"".into()) };
     bench.command(one, hung_up);
-    assert!(bench.agent.hand_over(leg, one, None, now).is_err(), "once");
+    assert!(bench.agent.hand_over(leg, (one, Identity::Stranger), None, now).is_err(), "once");
     bench.done();
     // What is said to the leg goes to the new party, and the old one is let go.
     let info = LegCommand::Info { content_type: "application/dtmf".into(), body: b"5".to_vec() };
@@ -83,7 +84,7 @@ fn nobody_answers_and_the_leg_stays() {
     bench.agent.referral_rings(leg, 180, now);
     bench.agent.referral_failed(leg, 486, "Busy Here", now);
     assert_eq!(bench.done().events, [LegEvent::FollowFailed { status: 486, phrase: "Busy Here".into() }]);
-    assert!(bench.agent.hand_over(leg, LegId(99), None, now).is_err());
+    assert!(bench.agent.hand_over(leg, (LegId(99), Identity::Stranger), None, now).is_err());
     let done = bench.receive(&bench.request("BYE", "1", &tag, 3, "", ""));
     assert!(matches!(done.events[..], [LegEvent::Ended { by: Side::Remote, .. }]));
 }
@@ -97,7 +98,7 @@ fn the_peer_leaves_and_the_leg_waits() {
     let idle = LegCommand::Info { content_type: "application/dtmf".into(), body: b"5".to_vec() };
     assert!(matches!(bench.agent.command(leg, idle, now), Err(CommandError::WrongState { .. })));
     answer(&mut bench, &second);
-    bench.agent.hand_over(leg, other, None, now).expect("it waits");
+    bench.agent.hand_over(leg, (other, Identity::Stranger), None, now).expect("it waits");
     let done = bench.done();
     assert!(matches!(done.events[..], [LegEvent::Replaced { .. }]), "{:?}", done.events);
     assert_eq!(done.methods(), [""; 0], "who has left is told nothing");

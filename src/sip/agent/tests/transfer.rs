@@ -246,7 +246,7 @@ fn a_leg_follows_a_refer_to_the_new_party() {
     bench.peer = third();
     let answer = OFFER.replace("198.51.100.7", "203.0.113.9");
     let answered = bench.reply(&request, 200, "dave", "Contact: <sip:dave@203.0.113.9:5080>", &answer);
-    let [LegEvent::Replaced { by }, LegEvent::MediaChanged { media }] = &answered.events[..] else {
+    let [LegEvent::Replaced { by, .. }, LegEvent::MediaChanged { media }] = &answered.events[..] else {
         panic!("{:?}", answered.events)
     };
     assert_eq!((by.uri.as_str(), media.remote_rtp), ("sip:dave@203.0.113.9:5080", "203.0.113.9:4000".parse().unwrap()));
@@ -302,7 +302,7 @@ fn a_peer_that_hangs_up_while_its_target_rings_is_not_missed() {
     let (mut bench, leg, tag, request, _) = following("");
     let done = bench.receive(&bench.request("BYE", "1", &tag, 3, "", ""));
     assert_eq!(done.statuses(), [200]);
-    assert!(matches!(&done.events[..], [LegEvent::Replaced { by }] if by.uri == "sip:dave@203.0.113.9:5080"));
+    assert!(matches!(&done.events[..], [LegEvent::Replaced { by, .. }] if by.uri == "sip:dave@203.0.113.9:5080"));
     bench.peer = third();
     let answered = bench.reply(&request, 200, "dave", "Contact: <sip:dave@203.0.113.9:5080>", OFFER);
     assert!(matches!(answered.events[..], [LegEvent::Accepted { .. }, LegEvent::Confirmed]), "{:?}", answered.events);
@@ -358,7 +358,7 @@ fn an_invite_takes_the_place_of_a_dialog() {
     let extra = format!("Require: replaces\r\n{}", replaces(&tag, "far1", ""));
     let done = bench.invite("10", &extra, &OFFER.replace("4000", "4444"));
     assert_eq!((done.statuses(), done.incoming.len()), (vec![200], 0), "no new leg for anybody");
-    let [LegEvent::Replaced { by }, LegEvent::MediaChanged { media }] = &done.events[..] else {
+    let [LegEvent::Replaced { by, .. }, LegEvent::MediaChanged { media }] = &done.events[..] else {
         panic!("{:?}", done.events)
     };
     assert_eq!((by.uri.as_str(), media.remote_rtp.port()), ("sip:carol@far.example", 4444));
