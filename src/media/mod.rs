@@ -6,9 +6,10 @@
 //!
 //! # What a stream promises
 //! - Once connected, and while the direction lets us send, exactly one RTP packet leaves in each 20 ms frame (packets
-//!   of another length where the peer asked for it, `stream::packetize`):
-//!   tones where tones are being sent, else the prompt, else silence; where the peer asked for discontinuous
-//!   transmission (Opus' `usedtx`), lasting silence is one packet in 400 ms. In Opus, too: silence is a packet of 8 bytes
+//!   of another length where the peer asked for it, `stream::packetize`): tones where tones are being sent, else the
+//!   prompt, else what the leg that it is bridged with hears (`stream::bridge`), else silence; where the peer asked for
+//!   discontinuous transmission (Opus' `usedtx`), lasting silence is one packet in 400 ms. In Opus, too: silence is a
+//!   packet of 8 bytes
 //!   (3.2 kbit/s) instead of a pause (DTX), so that NAT bindings stay, the peer's timeouts do not run, and loss can be
 //!   told from silence. Peers' own pauses are understood.
 //! - What is played has been encoded by others, once for all its listeners; here it is copied ([`clip`], [`player`]).

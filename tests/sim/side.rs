@@ -17,6 +17,8 @@ use strowger::time::Time;
 pub struct Side {
     pub agent: UserAgent,
     pub lines: BTreeMap<LegId, Line>,
+    /// Lines that talk with each other, each with its partner.
+    pub bridged: BTreeMap<LegId, LegId>,
     pub sip: SocketAddr,
     random: Random,
     next_port: u16,
@@ -70,7 +72,7 @@ impl Side {
             limits: AgentLimits::default(),
         };
         let agent = UserAgent::new(config, random.fork());
-        Side { agent, lines: BTreeMap::new(), sip, random, next_port: 20_000 }
+        Side { agent, lines: BTreeMap::new(), bridged: BTreeMap::new(), sip, random, next_port: 20_000 }
     }
 
     /// Opens a line; its port.
@@ -96,6 +98,37 @@ impl Side {
         line.stream.connect(media.clone(), now);
         line.media = Some(media);
         line.due.get_or_insert(now + std::time::Duration::from_micros(wait));
+    }
+
+    /// Lets two lines talk; without `with` they no longer do.
+    pub fn bridge(&mut self, leg: LegId, with: Option<LegId>) {
+        for leg in [Some(leg), with].into_iter().flatten() {
+            let before = self.bridged.remove(&leg);
+            before.iter().for_each(|other| _ = self.bridged.remove(other));
+            for leg in [Some(leg), before].into_iter().flatten() {
+                self.lines.get_mut(&leg).into_iter().for_each(|line| line.stream.unbridge());
+            }
+        }
+        let Some(with) = with.filter(|with| [leg, *with].iter().all(|leg| self.lines.contains_key(leg))) else {
+            return;
+        };
+        self.bridged.extend([(leg, with), (with, leg)]);
+        for leg in [leg, with] {
+            self.lines.get_mut(&leg).into_iter().for_each(|line| line.stream.bridge());
+        }
+    }
+
+    /// A line's frame; it has taken what its partner heard.
+    pub fn frame(&mut self, leg: LegId, now: Time) -> Option<(u16, Frame)> {
+        let with = self.bridged.get(&leg).and_then(|with| self.lines.remove_entry(with));
+        let line = self.lines.get_mut(&leg)?;
+        if let Some((with, mut other)) = with {
+            line.stream.take_from(&mut other.stream);
+            let done = (line.port, line.frame(now));
+            self.lines.insert(with, other);
+            return Some(done);
+        }
+        Some((line.port, line.frame(now)))
     }
 
     /// Our side of an offer or answer for that port.

@@ -402,15 +402,16 @@ impl World {
 
     fn frames(&mut self) {
         for side in [&mut self.ours, &mut self.phone] {
-            for line in side.lines.values_mut().filter(|line| line.due.is_some_and(|at| at <= self.now)) {
-                let frame = line.frame(self.now);
+            let due = side.lines.iter().filter(|(_, line)| line.due.is_some_and(|at| at <= self.now));
+            for leg in due.map(|(leg, _)| *leg).collect::<Vec<_>>() {
+                let Some((port, frame)) = side.frame(leg, self.now) else { continue };
                 let ip = side.sip.ip();
                 let from = |port| SocketAddr::new(ip, port);
                 for (to, bytes) in frame.rtp {
-                    self.network.send(Packet { from: from(line.port), to, kind: Kind::Rtp, bytes }, self.now);
+                    self.network.send(Packet { from: from(port), to, kind: Kind::Rtp, bytes }, self.now);
                 }
                 for (to, bytes) in frame.rtcp {
-                    self.network.send(Packet { from: from(line.port + 1), to, kind: Kind::Rtcp, bytes }, self.now);
+                    self.network.send(Packet { from: from(port + 1), to, kind: Kind::Rtcp, bytes }, self.now);
                 }
             }
         }
@@ -597,7 +598,12 @@ impl World {
                 );
                 Some(MediaEvent::Opened { leg, port })
             }
+            MediaCommand::Bridge { leg, with } => {
+                self.ours.bridge(leg, with);
+                None
+            }
             MediaCommand::Close { leg } => {
+                self.ours.bridge(leg, None);
                 let line = self.ours.lines.remove(&leg);
                 let (statistics, heard) = (Default::default(), None);
                 Some(line.map_or(MediaEvent::Closed { leg, statistics, heard }, |mut line| {

@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Stream;
+use super::send::TONE_RATE;
 use crate::dtmf::{Digit, Phase, Report, Way};
 use crate::media::codec::live::LiveEncoder;
 use crate::media::codec::{MAX_FRAME_BYTES, silence};
@@ -42,6 +43,8 @@ const MAX_PRESSES: usize = 16;
 const MAX_EDGES: usize = 32;
 /// After a press its leg is silent for so long, and for as long as audio waits to be played.
 const TAIL: Duration = Duration::from_millis(40);
+/// Hz of audio in wide-band codecs.
+const WIDE_RATE: u32 = 16_000;
 /// Frames of silence that are encoded where the codec knows shorter ones, so that the peer's noise settles.
 const ENCODED_SILENCE: u32 = 10;
 
@@ -172,8 +175,8 @@ pub(super) struct Bridge {
     saying: Sound,
     /// Is there something?
     present: bool,
-    /// From narrow-band and from wide-band audio.
-    voices: [Option<Box<LiveEncoder>>; 2],
+    /// Says what was heard, at its rate, and tones.
+    voice: Option<Box<LiveEncoder>>,
     presses: VecDeque<Press>,
     concealer: Concealer,
     /// What was said last, oldest first: [`HISTORY`] frames of `rate`.
@@ -193,7 +196,7 @@ impl Bridge {
             muted_until: Time::EPOCH,
             saying: Sound::NOTHING,
             present: false,
-            voices: [None, None],
+            voice: None,
             presses: VecDeque::with_capacity(MAX_PRESSES),
             concealer: Concealer::new(16_000),
             history: Vec::with_capacity(HISTORY * MAX_SAMPLES),
@@ -257,6 +260,11 @@ impl Bridge {
         self.waiting.count
     }
 
+    /// Says a frame of a tone, [`TONE_RATE`], as audio. Gives the length of the payload; none: it cannot.
+    pub(super) fn say_tone(&mut self, samples: &[i16], codec: Codec, out: &mut [u8; MAX_FRAME_BYTES]) -> Option<usize> {
+        voice(&mut self.voice, TONE_RATE, codec).encode_at(TONE_RATE, samples, out)
+    }
+
     /// The next press to be sent.
     pub(super) fn next_press(&self) -> Option<Digit> {
         self.presses.front().map(|press| press.digit)
@@ -318,13 +326,14 @@ impl Bridge {
     }
 }
 
-/// The encoder for audio of that rate; made where there is none.
-fn voice(voices: &mut [Option<Box<LiveEncoder>>; 2], rate: u32, codec: Codec) -> Option<&mut LiveEncoder> {
-    let voice = voices.get_mut(usize::from(rate > 8_000))?;
-    if voice.as_ref().is_none_or(|voice| (voice.rate(), voice.codec()) != (rate, codec)) {
-        *voice = Some(Box::new(LiveEncoder::new(rate, codec)));
-    }
-    voice.as_deref_mut()
+/// The encoder for audio of that rate and for tones; made where there is none.
+fn voice(voice: &mut Option<Box<LiveEncoder>>, rate: u32, codec: Codec) -> &mut LiveEncoder {
+    voice.take_if(|known| known.codec() != codec || !known.takes(rate));
+    voice.get_or_insert_with(|| {
+        // Tones are narrow, and so is a wide-band peer's second codec.
+        let second = if rate == TONE_RATE { WIDE_RATE } else { TONE_RATE };
+        Box::new(LiveEncoder::new(rate, codec).with_second_rate(second))
+    })
 }
 
 impl Stream {
@@ -346,7 +355,7 @@ impl Stream {
     /// Makes what will be needed to say what `other` hears, once both are connected, so that no tick has to.
     pub fn prepare_for(&mut self, other: &Stream) {
         if let (Some(bridge), Some(own), Some(others)) = (&mut self.bridge, &self.media, &other.media) {
-            voice(&mut bridge.voices, others.codec.sample_rate(), own.codec);
+            voice(&mut bridge.voice, others.codec.sample_rate(), own.codec);
         }
     }
 
@@ -373,8 +382,8 @@ impl Stream {
         if resting && long_silent && codec == Codec::Opus {
             return (silence(codec, payload), true);
         }
-        let voice = voice(&mut bridge.voices, bridge.saying.rate, codec);
-        let length = voice.and_then(|voice| voice.encode(bridge.saying.samples(), payload));
+        let rate = bridge.saying.rate;
+        let length = voice(&mut bridge.voice, rate, codec).encode_at(rate, bridge.saying.samples(), payload);
         (length.unwrap_or_else(|| silence(codec, payload)), resting)
     }
 }

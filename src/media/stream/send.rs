@@ -25,7 +25,7 @@ const DTX_EVERY: u32 = 20;
 /// Frames of 20 ms.
 const FRAMES_A_SECOND: u32 = 50;
 /// Rate in Hz of the tone generator.
-const TONE_RATE: u32 = 8_000;
+pub(super) const TONE_RATE: u32 = 8_000;
 
 /// Digits on their way.
 pub(super) struct SendingTones {
@@ -39,6 +39,8 @@ enum How {
     Events { sender: EventSender, base: u32 },
     /// Made at 8 kHz, whatever the codec.
     InBand { generator: ToneGenerator, encoder: Box<LiveEncoder> },
+    /// A press at a bridged leg, in the voice of the bridge.
+    Bridged { generator: ToneGenerator },
 }
 
 impl How {
@@ -46,7 +48,7 @@ impl How {
     fn release(&mut self, duration_ms: u32) {
         match self {
             How::Events { sender, .. } => sender.release(duration_ms),
-            How::InBand { generator, .. } => generator.release(duration_ms),
+            How::InBand { generator, .. } | How::Bridged { generator } => generator.release(duration_ms),
         }
     }
 }
@@ -167,6 +169,13 @@ impl Stream {
                 outgoing.length = encoder.encode(&samples, payload).unwrap_or_else(|| silence(media.codec, payload));
                 generator.is_done()
             }
+            How::Bridged { generator } => {
+                let mut samples = [0; FRAME_SAMPLES];
+                generator.fill(&mut samples);
+                let said = self.bridge.as_mut().and_then(|bridge| bridge.say_tone(&samples, media.codec, payload));
+                outgoing.length = said.unwrap_or_else(|| silence(media.codec, payload));
+                generator.is_done()
+            }
             How::Events { sender, base } => {
                 let event = sender.next();
                 match (event, media.send_telephone_event) {
@@ -243,8 +252,7 @@ impl Stream {
             let sender = EventSender::held(digit).with_clock_rate(format.clock_rate);
             How::Events { sender, base: self.timestamp }
         } else {
-            let encoder = Box::new(LiveEncoder::new(TONE_RATE, media.codec));
-            How::InBand { generator: ToneGenerator::held(digit), encoder }
+            How::Bridged { generator: ToneGenerator::held(digit) }
         };
         self.tones = Some(SendingTones { id: None, how });
     }

@@ -299,3 +299,48 @@ fn a_hundred_legs_share_the_threads() {
     assert_eq!(bench.plane.counters().open_legs, 0);
     drop(peer);
 }
+
+#[test]
+fn legs_of_one_call_talk_on_one_thread() {
+    let bench = Bench::new(|_| {});
+    // All commands go with the shard of the first leg; by itself the second would be on the other thread.
+    let send = |command| bench.plane.send(1, command).unwrap();
+    let mut ends = Vec::new();
+    for (leg, beside) in [(1, None), (2, Some(LegId(1)))] {
+        let leg = LegId(leg);
+        send(MediaCommand::Open { leg, beside });
+        let opened = |event: &MediaEvent| match event {
+            MediaEvent::Opened { leg: id, port } if *id == leg => Some(*port),
+            _ => None,
+        };
+        let port = bench.wait(opened);
+        let (socket, to) = socket();
+        let media = NegotiatedMedia::plain(SocketAddr::from(([127, 0, 0, 1], to)));
+        send(MediaCommand::Connect { leg, media });
+        ends.push((socket, port));
+    }
+    send(MediaCommand::Bridge { leg: LegId(2), with: Some(LegId(1)) });
+    let ((caller, port), (callee, _)) = (&ends[0], &ends[1]);
+    // 0x10 is loud: it comes out at the other end, which sends back nothing but silence.
+    let (mut sequence, mut loud) = (0u16, 0);
+    let mut buffer = [0; 2_048];
+    while loud < 20 {
+        sequence += 1;
+        let mut packet = [0x10; HEADER_LENGTH + 160];
+        let timestamp = u32::from(sequence) * 160;
+        let header = Header { marker: false, payload_type: 0, sequence, timestamp, ssrc: 5 };
+        write_header(&header, packet.first_chunk_mut().unwrap());
+        caller.send_to(&packet, ("127.0.0.1", *port)).unwrap();
+        let length = callee.recv(&mut buffer).unwrap();
+        loud += usize::from(buffer[HEADER_LENGTH..length].iter().filter(|byte| **byte == 0x10).count() > 100);
+        assert!(sequence < 5_000, "nothing is heard");
+    }
+    for leg in [LegId(2), LegId(1)] {
+        send(MediaCommand::Close { leg });
+        let statistics = bench.wait(|event| match event {
+            MediaEvent::Closed { leg: id, statistics, .. } if *id == leg => Some(statistics.clone()),
+            _ => None,
+        });
+        assert_eq!(statistics.bridged_frames > 0, leg == LegId(2));
+    }
+}
