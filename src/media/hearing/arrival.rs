@@ -67,20 +67,21 @@ impl Hearing {
         self.keep(codec, sequence, payload)
     }
 
-    /// A telephone event came: from `timestamp` on, `duration` clock units hold no audio.
-    pub fn take_event(&mut self, sequence: u16, timestamp: u32, duration: u16) {
+    /// A telephone event came: from `timestamp` on, `duration` units of `clock_rate` (its own, not always the audio's)
+    /// hold no audio.
+    pub fn take_event(&mut self, sequence: u16, timestamp: u32, duration: u16, clock_rate: u32) {
         if !self.begun {
             return;
         }
         let at = self.unwrap(timestamp);
-        let span = i64::from(duration);
+        let span = i64::from(duration) * i64::from(self.clock_rate) / i64::from(clock_rate.max(1));
         if (at - self.next).abs() > MAX_AHEAD_MS * i64::from(self.clock_rate) / 1_000 {
             return;
         }
         if at + span <= self.next {
             self.account(sequence);
         } else {
-            self.buffer.insert_span(at, sequence, Kind::Event, u32::from(duration));
+            self.buffer.insert_span(at, sequence, Kind::Event, span as u32);
         }
     }
 

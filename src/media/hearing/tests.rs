@@ -532,7 +532,9 @@ fn any_input_stays_inside() {
         let most = if random.below(20) == 0 { 2_000 } else { 300 };
         let length = random.below(most) as usize;
         match random.below(12) {
-            0 => hearing.take_event(sequence, timestamp, random.u32() as u16),
+            0 => {
+                hearing.take_event(sequence, timestamp, random.u32() as u16, [8_000, 48_000][random.below(2) as usize])
+            }
             1 => hearing.take_other(sequence, timestamp),
             _ => {
                 hearing.take(codec, sequence, timestamp, &bytes[..length], now, random.below(5) > 0);

@@ -26,7 +26,8 @@ const RTCP_TYPES: std::ops::RangeInclusive<u8> = 192..=223;
 #[derive(Clone, Copy)]
 enum Meaning {
     Audio(Codec),
-    Event,
+    /// At that clock rate.
+    Event(u32),
 }
 
 impl Stream {
@@ -64,7 +65,7 @@ impl Stream {
             (Some(&(_, codec)), _) => Meaning::Audio(codec),
             (None, Some(event)) => {
                 self.event_receiver.set_clock_rate(event.clock_rate);
-                Meaning::Event
+                Meaning::Event(event.clock_rate)
             }
             (None, None) => {
                 self.receive_unknown(&packet, from, now);
@@ -195,7 +196,7 @@ impl Stream {
     fn locked(&mut self, source: SocketAddr, before: Option<SocketAddr>, meaning: Meaning, now: Time) {
         let what = match meaning {
             Meaning::Audio(codec) => codec.encoding_name(),
-            Meaning::Event => "telephone-event",
+            Meaning::Event(_) => "telephone-event",
         };
         let signalled = self.media.as_ref().map(|media| media.remote_rtp);
         let how = if signalled == Some(source) { "as signalled" } else { "not the signalled address" };
@@ -212,7 +213,7 @@ impl Stream {
             (Some(received), _) if received.ssrc == header.ssrc => received.sequence.update(header.sequence),
             // Some gateways send events with an SSRC of their own beside the audio's. Order, loss and playout are the
             // audio's alone; such events are only counted as received.
-            (_, Meaning::Event) => return self.take_event(packet, now),
+            (_, Meaning::Event(clock_rate)) => return self.take_event(packet, clock_rate, now),
             (_, Meaning::Audio(_)) => {
                 self.begin_source(header.ssrc, header.sequence, now);
                 Arrival::Next { missing: 0 }
@@ -229,7 +230,7 @@ impl Stream {
             }
         }
         match meaning {
-            Meaning::Event => self.take_event(packet, now),
+            Meaning::Event(clock_rate) => self.take_event(packet, clock_rate, now),
             Meaning::Audio(_) if matches!(arrival, Arrival::Duplicate | Arrival::Wild) => {}
             Meaning::Audio(codec) => {
                 self.heard_codec = Some(codec);
@@ -249,7 +250,7 @@ impl Stream {
         }
     }
 
-    fn take_event(&mut self, packet: &Packet<'_>, now: Time) {
+    fn take_event(&mut self, packet: &Packet<'_>, clock_rate: u32, now: Time) {
         let header = packet.header;
         let (leg, events, bridge) = (self.leg, &mut self.events, &mut self.bridge);
         let waiting = self.hearing.waiting();
@@ -271,7 +272,8 @@ impl Stream {
         // say nothing about the audio.
         let of_the_audio = self.received.as_ref().is_some_and(|received| received.ssrc == header.ssrc);
         if of_the_audio && let Some(&[_, _, high, low]) = packet.payload.first_chunk::<4>() {
-            self.hearing.take_event(header.sequence, header.timestamp, u16::from_be_bytes([high, low]));
+            let duration = u16::from_be_bytes([high, low]);
+            self.hearing.take_event(header.sequence, header.timestamp, duration, clock_rate);
         }
     }
 
