@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::session::{ClientCertificates, Codec, SrtpPolicy};
+use crate::session::{ClientCertificates, Codec, SrtpPolicy, SrtpSuite};
 
 pub use follow_transfers::FollowTransfers;
 use follow_transfers::follow_transfers;
@@ -112,6 +112,8 @@ pub struct Config {
     pub srtp: SrtpPolicy,
     /// SRTP keys may go over signalling that is not encrypted.
     pub srtp_over_insecure: bool,
+    /// The crypto suites of SRTP, most wanted first. Never empty.
+    pub srtp_suites: Vec<SrtpSuite>,
     /// Who may send a call on by REFER.
     pub follow_transfers: FollowTransfers,
     /// Calls to numbers at once: applications, each user, each trunk, strangers; 0: no limit.
@@ -313,6 +315,7 @@ impl Config {
             codecs: values.parse("codecs", codecs)?,
             srtp: values.parse("srtp", str::parse)?,
             srtp_over_insecure: values.parse("srtp-over-insecure", boolean)?,
+            srtp_suites: values.parse("srtp-suites", SrtpSuite::list)?,
             follow_transfers: values.parse("follow-transfers", follow_transfers)?,
             toll_calls: values.parse("toll-calls", tolls)?,
             toll_calls_per_minute: values.parse("toll-calls-per-minute", tolls)?,
@@ -635,6 +638,8 @@ mod tests {
             ("toll-denied", "+44x"),
             ("in-band-dtmf", "maybe"),
             ("srtp", "sometimes"),
+            ("srtp-suites", "F8_128_HMAC_SHA1_80"),
+            ("srtp-suites", ""),
             ("tls-names", " , "),
             ("data-dir", ""),
             ("log", "strowger=loud"),

@@ -3,6 +3,7 @@
 mod applications;
 mod calls;
 mod carriers;
+mod encrypted;
 mod pcap;
 mod prompts;
 mod rules;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 use strowger::media::Clip;
-use strowger::phone::{Phone, PhoneEvent};
+use strowger::phone::{Phone, PhoneConfig, PhoneEvent};
 use strowger::prompt::{PromptConfig, Prompts, Source};
 use strowger::sip::peer::Transport;
 
@@ -25,12 +26,17 @@ use crate::support::{Engine, PATIENCE};
 
 /// A telephone on loopback.
 async fn phone() -> Phone {
+    phone_with(PhoneConfig::default()).await
+}
+
+/// The same with other settings.
+async fn phone_with(config: PhoneConfig) -> Phone {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     // No two telephones of any test share a seed: their Call-IDs would be the same.
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&NUMBER.fetch_add(1, Ordering::Relaxed).to_le_bytes());
     seed[8..16].copy_from_slice(&u64::from(std::process::id()).to_le_bytes());
-    Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), seed).await.expect("a telephone")
+    Phone::start_with(IpAddr::V4(Ipv4Addr::LOCALHOST), seed, config).await.expect("a telephone")
 }
 
 /// Dials an extension of the engine's.

@@ -223,6 +223,12 @@ pub const SETTINGS: &[Setting] = &[
         help: "Let SRTP keys go over UDP, TCP and WS, where whoever is on the way reads them",
     },
     Setting {
+        name: "srtp-suites",
+        default: "AEAD_AES_256_GCM,AEAD_AES_128_GCM,AES_CM_128_HMAC_SHA1_80,AES_CM_128_HMAC_SHA1_32",
+        allowed: "AEAD_AES_256_GCM, AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80 and AES_CM_128_HMAC_SHA1_32, most wanted first",
+        help: "Crypto suites of SRTP that are offered, in this order, and taken",
+    },
+    Setting {
         name: "follow-transfers",
         default: "users",
         allowed: "none, or some of users, trunks and strangers, separated by commas",

@@ -78,6 +78,7 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
     tracing::info!(id = %about.id, from = %decision.from, to = %decision.to, rule = decision.rule.as_deref(), "incoming call");
     let mut settings = hub.settings_towards(invitation.peer.remote.ip());
     settings.follow_referrals = super::referral::may_refer(hub, &invitation.identity);
+    settings.srtp = super::encryption::of_caller(hub, &invitation.identity, trunk.as_deref()).unwrap_or(settings.srtp);
     let mut beginning = beginning(hub, &about, &setup, &invitation, &decision);
     beginning.permit = permit;
     if let Some((at, _)) = &mut beginning.fallback {

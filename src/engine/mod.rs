@@ -27,6 +27,7 @@ mod captures;
 mod data_dir;
 mod deliveries;
 mod diverted;
+mod encryption;
 mod following;
 mod hunting;
 mod incoming;

@@ -481,6 +481,7 @@ fn agent_config(config: &Config, listeners: &Listeners) -> AgentConfig {
         codecs: config.codecs.clone(),
         info_types: INFO_TYPES,
         srtp_over_insecure: config.srtp_over_insecure,
+        srtp_suites: config.srtp_suites.clone(),
         timers: TimerConfig {
             session_expires: config.session_expires,
             min_se: config.min_se,

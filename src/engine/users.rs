@@ -14,6 +14,7 @@ use super::{Engine, Hub};
 use crate::api::service::{AdminError, Existing, Registration, Stored};
 use crate::line::is_one_line;
 use crate::rules::normalise;
+use crate::session::SrtpPolicy;
 use crate::sip::access::{Forking, MAX_CONTACTS, UserAccess};
 use crate::sip::digest::Secret;
 use crate::sip::hunt::Round;
@@ -134,7 +135,7 @@ impl Hub {
         if let Some(wanted) = instance.filter(|instance| !instance.is_empty()) {
             bindings.retain(|binding| binding.instance.as_deref().is_some_and(|have| bare(have) == bare(wanted)));
         }
-        let policy = srtp_policy(self.users.load().get(&user.name).map_or("off", |user| user.srtp.as_str()));
+        let policy = self.users.load().get(&user.name).and_then(super::encryption::of_user);
         let mut rounds = registrar::rounds(&user.name, &bindings, user.forking, self.clock.now());
         rounds.iter_mut().flat_map(|round| &mut round.branches).for_each(|branch| branch.srtp = policy);
         rounds
@@ -147,16 +148,6 @@ impl Hub {
         if self.writer.try_submit(WriteOp::Registrations { name: user, document }, None).is_err() {
             super::count(&self.metrics.failures, "registration not kept");
         }
-    }
-}
-
-/// None: as the call's.
-fn srtp_policy(text: &str) -> Option<crate::session::SrtpPolicy> {
-    use crate::session::SrtpPolicy;
-    match text {
-        "required" => Some(SrtpPolicy::Required),
-        "offered" => Some(SrtpPolicy::Offered),
-        _ => None,
     }
 }
 
@@ -274,7 +265,10 @@ fn checked(written: Written, realm: &str, before: Option<&User>) -> Result<User,
     }
     Ok(User {
         forking: one_of("forking", written.forking, &["parallel", "sequential"])?,
-        srtp: one_of("srtp", written.srtp, &["off", "offered", "required"])?,
+        srtp: match written.srtp {
+            Some(text) => Some(text.parse().map(|_: SrtpPolicy| text).map_err(|problem| invalid("srtp", problem))?),
+            None => None,
+        },
         name: written.name,
         realm: realm.to_owned(),
         ha1_md5,
@@ -291,6 +285,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::engine::encryption::of_user;
 
     fn read(document: Value, before: Option<&User>) -> Result<User, AdminError> {
         checked(serde_json::from_value(document).unwrap(), "strowger", before)
@@ -304,7 +299,7 @@ mod tests {
         let secret = Secret::of_password("alice", "strowger", "wonder");
         assert_eq!((user.ha1_md5.clone(), user.ha1_sha256.clone()), (secret.md5.clone(), secret.sha256.clone()));
         assert_eq!(user.numbers, ["+15551230001", "7042"]);
-        assert_eq!((user.max_contacts, user.forking.as_str(), user.srtp.as_str()), (10, "parallel", "off"));
+        assert_eq!((user.max_contacts, user.forking.as_str(), &user.srtp), (10, "parallel", &None));
         let kept = serde_json::to_string(&user).unwrap() + &format!("{user:?}");
         assert!(!kept.contains("wonder"), "{kept}");
         let shown = shown(&user).to_string();
@@ -314,6 +309,11 @@ mod tests {
             "alice",
             "round trip"
         );
+        for policy in [SrtpPolicy::Off, SrtpPolicy::Offered, SrtpPolicy::Required] {
+            let user = read(json!({"name": "bob", "password": "x", "srtp": policy.name()}), None).unwrap();
+            assert_eq!(of_user(&user), Some(policy), "off is a word, not its absence");
+            assert_eq!(of_user(&serde_json::from_value(to_json(&user)).unwrap()), Some(policy));
+        }
         // What is shown can be put back, and the secret stays.
         let again = read(super::shown(&user), Some(&user)).unwrap();
         assert_eq!(again, user);

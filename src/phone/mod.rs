@@ -19,9 +19,11 @@ use crate::dtmf::{Digit, Way};
 use crate::media::worker::{MediaConfig, MediaPlane};
 use crate::media::{Clip, DelayBounds};
 use crate::random::Random;
-use crate::session::Codec;
+use crate::session::{Codec, Direction, LocalMedia, SrtpPolicy, SrtpSuite};
 use crate::sip::agent::{AgentConfig, AgentLimits, ContactAddress, TimerConfig, UserAgent};
+use crate::sip::leg::Credentials;
 use crate::sip::peer::Transport;
+use crate::sip::transport::tls::{Tls, TlsSettings};
 use crate::sip::transport::{TransportConfig, Transports};
 
 /// The longest that a phone listens: what is heard later is not kept. Frames of 20 ms.
@@ -70,35 +72,81 @@ enum Wish {
     HangUp,
 }
 
+/// What of a phone can be set.
+#[derive(Clone, Debug)]
+pub struct PhoneConfig {
+    /// What it speaks, most wanted first.
+    pub codecs: Vec<Codec>,
+    /// Whether its calls are encrypted.
+    pub srtp: SrtpPolicy,
+    /// Its crypto suites, most wanted first.
+    pub srtp_suites: Vec<SrtpSuite>,
+    /// Its keys may go over UDP and TCP.
+    pub srtp_over_insecure: bool,
+    /// Whom it calls as, where it is asked who it is; its calls are from that user.
+    pub credentials: Option<Credentials>,
+    /// Its certificate and whom it trusts: it speaks TLS too; none: it does not.
+    pub tls: Option<TlsSettings>,
+}
+
+/// G.711 both laws, and nothing is encrypted.
+impl Default for PhoneConfig {
+    fn default() -> Self {
+        PhoneConfig {
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            srtp: SrtpPolicy::Off,
+            srtp_suites: SrtpSuite::ALL.to_vec(),
+            srtp_over_insecure: false,
+            credentials: None,
+            tls: None,
+        }
+    }
+}
+
 /// A phone with one line.
 pub struct Phone {
     wishes: mpsc::Sender<Wish>,
     events: mpsc::Receiver<PhoneEvent>,
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
 }
 
 impl Phone {
     /// Plugs a phone in on this address, any free port. It answers whoever calls, with 200 after 180.
     pub async fn start(ip: IpAddr, seed: [u8; 32]) -> Result<Phone, PhoneError> {
+        Phone::start_with(ip, seed, PhoneConfig::default()).await
+    }
+
+    /// The same with other settings.
+    pub async fn start_with(ip: IpAddr, seed: [u8; 32], config: PhoneConfig) -> Result<Phone, PhoneError> {
         let error = |e: &dyn std::fmt::Display| PhoneError(e.to_string());
         let mut random = Random::from_seed(seed);
-        let (transports, inbound) =
-            Transports::bind(TransportConfig::new(SocketAddr::new(ip, 0))).await.map_err(|e| error(&e))?;
+        let PhoneConfig { codecs, srtp, srtp_suites, srtp_over_insecure, credentials, tls } = config;
+        let mut network = TransportConfig::new(SocketAddr::new(ip, 0));
+        if let Some(settings) = tls {
+            network.tls = Some(Arc::new(Tls::load(settings).map_err(|e| error(&e))?));
+            network.tls_listen = vec![SocketAddr::new(ip, 0)];
+        }
+        let (transports, inbound) = Transports::bind(network).await.map_err(|e| error(&e))?;
         let address = transports.udp_address();
+        let tls_address = transports.address(Transport::Tls);
         let contact = |transport, local: SocketAddr| ContactAddress {
             transport,
             local,
             host: ip.to_string(),
             port: local.port(),
         };
+        let mut contacts = vec![contact(Transport::Udp, address), contact(Transport::Tcp, transports.tcp_address())];
+        contacts.extend(tls_address.map(|address| contact(Transport::Tls, address)));
         let agent = UserAgent::new(
             AgentConfig {
-                contacts: vec![contact(Transport::Udp, address), contact(Transport::Tcp, transports.tcp_address())],
+                contacts,
                 user: "phone".to_owned(),
                 product: concat!("strowger-phone/", env!("CARGO_PKG_VERSION")).to_owned(),
-                codecs: vec![Codec::Pcmu, Codec::Pcma],
+                codecs: codecs.clone(),
                 info_types: &[],
-                srtp_over_insecure: false,
+                srtp_over_insecure,
+                srtp_suites,
                 timers: TimerConfig::default(),
                 limits: AgentLimits::default(),
             },
@@ -125,14 +173,21 @@ impl Phone {
         .map_err(|e| error(&e))?;
         let (wishes, wish_inbox) = mpsc::channel(64);
         let (event_outbox, events) = mpsc::channel(EVENTS);
-        let task = task::Task::new(agent, transports, media, ip, clock, event_outbox);
+        // A port for each call.
+        let own = LocalMedia { address: ip, port: 0, codecs, direction: Direction::SendRecv, srtp };
+        let task = task::Task::new(agent, transports, media, (own, credentials), clock, event_outbox);
         tokio::spawn(task.run(inbound, from_media, wish_inbox));
-        Ok(Phone { wishes, events, address })
+        Ok(Phone { wishes, events, address, tls_address })
     }
 
     /// Where it can be called: `sip:phone@…`.
     pub fn uri(&self) -> String {
         format!("sip:phone@{}", self.address)
+    }
+
+    /// Where it can be called over TLS; none: it does not speak that.
+    pub fn secure_uri(&self) -> Option<String> {
+        self.tls_address.map(|address| format!("sip:phone@{address};transport=tls"))
     }
 
     /// Where it listens, UDP and TCP.

@@ -1,6 +1,5 @@
 //! The phone's task: one line between the SIP stack, media, and whoever holds the phone.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -10,9 +9,9 @@ use crate::clock::Clock;
 use crate::dtmf::{Digit, Phase, ToneGenerator, Way};
 use crate::media::worker::MediaPlane;
 use crate::media::{Captured, Clip, MediaCommand, MediaEvent, PlayId};
-use crate::session::{Codec, Direction, LegId, LocalMedia, SrtpPolicy};
+use crate::session::{LegId, LocalMedia};
 use crate::sip::agent::{AgentOutput, UserAgent};
-use crate::sip::leg::{LegCommand, LegEvent, OutgoingInvite, Party, Side};
+use crate::sip::leg::{Credentials, LegCommand, LegEvent, OutgoingInvite, Party, Side};
 use crate::sip::peer::Transport;
 use crate::sip::transport::{Inbound, Transports};
 
@@ -23,7 +22,9 @@ pub(super) struct Task {
     agent: UserAgent,
     transports: Transports,
     media: MediaPlane,
-    ip: IpAddr,
+    /// Our side of every call, but for its port.
+    own: LocalMedia,
+    credentials: Option<Credentials>,
     clock: Clock,
     events: mpsc::Sender<PhoneEvent>,
     line: Option<Line>,
@@ -56,11 +57,11 @@ impl Task {
         agent: UserAgent,
         transports: Transports,
         media: MediaPlane,
-        ip: IpAddr,
+        (own, credentials): (LocalMedia, Option<Credentials>),
         clock: Clock,
         events: mpsc::Sender<PhoneEvent>,
     ) -> Self {
-        Task { agent, transports, media, ip, clock, events, line: None, plays: 0 }
+        Task { agent, transports, media, own, credentials, clock, events, line: None, plays: 0 }
     }
 
     pub(super) async fn run(
@@ -192,13 +193,8 @@ impl Task {
 
     fn opened(&mut self, leg: LegId, port: u16) {
         let now = self.clock.now();
-        let media = LocalMedia {
-            address: self.ip,
-            port,
-            codecs: vec![Codec::Pcmu, Codec::Pcma],
-            direction: Direction::SendRecv,
-            srtp: SrtpPolicy::Off,
-        };
+        let media = LocalMedia { port, ..self.own.clone() };
+        let user = self.credentials.as_ref().map_or("phone", |credentials| credentials.user.as_str());
         let Some(line) = self.line.as_mut().filter(|line| line.leg == leg) else { return };
         match std::mem::replace(&mut line.stage, Stage::Open) {
             Stage::Dialling { uri, destination, transport } => {
@@ -206,12 +202,12 @@ impl Task {
                     target: uri,
                     from: Party {
                         display: Some("Built-in phone".to_owned()),
-                        uri: format!("sip:phone@{}", crate::sip::message::Host::from(self.ip)),
+                        uri: format!("sip:{user}@{}", crate::sip::message::Host::from(self.own.address)),
                     },
                     to: None,
                     destination,
                     transport,
-                    credentials: None,
+                    credentials: self.credentials.clone(),
                     media,
                     headers: Vec::new(),
                     ring_timeout: std::time::Duration::from_secs(60),
@@ -270,7 +266,7 @@ impl Task {
             }
             LegEvent::Referred(referral) => {
                 let now = self.clock.now();
-                let command = super::referral::decide(&referral, self.ip);
+                let command = super::referral::decide(&referral, &self.own);
                 let _ = self.agent.command(leg, command, now);
             }
             LegEvent::MediaChanged { media } => self.tell_media(MediaCommand::Connect { leg, media }),

@@ -68,6 +68,22 @@ impl SrtpSuite {
         }
     }
 
+    /// Those that a setting lists by name, without case, separated by commas, in its order.
+    ///
+    /// # Errors
+    /// None, or one that we do not have.
+    pub fn list(text: &str) -> Result<Vec<SrtpSuite>, String> {
+        let mut found = Vec::new();
+        for name in text.split(',').map(str::trim) {
+            let suite = SrtpSuite::ALL.into_iter().find(|suite| suite.name().eq_ignore_ascii_case(name));
+            let suite = suite.ok_or_else(|| format!("{name:?} is not a suite we have"))?;
+            if !found.contains(&suite) {
+                found.push(suite);
+            }
+        }
+        Ok(found)
+    }
+
     /// Bytes of the master key.
     pub fn key_length(self) -> usize {
         if self == SrtpSuite::AeadAes256Gcm { 32 } else { 16 }

@@ -29,8 +29,9 @@ pub struct User {
     pub max_contacts: u32,
     /// `parallel` or `sequential`.
     pub forking: String,
-    /// `off`, `offered` or `required`.
-    pub srtp: String,
+    /// `off`, `offered` or `required`, whatever the engine's setting says; none: as that says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srtp: Option<String>,
     /// Neither registers nor calls.
     #[serde(default)]
     pub disabled: bool,

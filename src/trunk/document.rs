@@ -64,7 +64,8 @@ pub struct Trunk {
     /// What is done when a proxy fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failover: Option<Failover>,
-    /// Whether media is encrypted (SDES): `off`, `offered`, `required`. Default `off`.
+    /// Whether media of its calls, both ways, is encrypted (SDES): `off`, `offered` or `required`, whatever the setting
+    /// `srtp` says. Default: as that says.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub srtp: Option<Srtp>,

@@ -5,10 +5,12 @@
 //! that one alone.
 
 mod digits;
+mod encrypted;
 mod ends;
 mod hold;
 mod ivr;
 mod network;
+mod oddities;
 mod outgoing;
 mod side;
 mod world;

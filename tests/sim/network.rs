@@ -41,7 +41,7 @@ impl Weather {
 }
 
 /// What is on its way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Packet {
     /// Where it came from.
     pub from: SocketAddr,
@@ -69,6 +69,8 @@ pub struct Network {
     pub weather: Weather,
     /// Nothing passes any more.
     pub cut: bool,
+    /// All RTP that was sent, where somebody listens on the way.
+    pub tapped: Option<Vec<Packet>>,
     random: Random,
     on_the_way: BTreeMap<(Time, u64), Packet>,
     count: u64,
@@ -77,13 +79,16 @@ pub struct Network {
 impl Network {
     /// In this weather.
     pub fn new(weather: Weather, random: Random) -> Network {
-        Network { weather, cut: false, random, on_the_way: BTreeMap::new(), count: 0 }
+        Network { weather, cut: false, tapped: None, random, on_the_way: BTreeMap::new(), count: 0 }
     }
 
     /// Takes a packet; when and how often it arrives is the weather's.
     pub fn send(&mut self, packet: Packet, now: Time) {
         if self.cut {
             return;
+        }
+        if let Some(tapped) = self.tapped.as_mut().filter(|_| packet.kind != Kind::Sip) {
+            tapped.push(packet.clone());
         }
         let loss = if packet.kind == Kind::Sip { self.weather.sip_loss } else { self.weather.rtp_loss };
         if self.random.below(1000) < loss {

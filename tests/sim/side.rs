@@ -8,10 +8,25 @@ use strowger::media::stream::{PacketSink, Stream, StreamConfig};
 use strowger::media::{FRAME, FRAME_SAMPLES};
 use strowger::random::Random;
 use strowger::rtp::packet::Packet;
-use strowger::session::{Codec, Direction, LegId, LocalMedia, NegotiatedMedia, SrtpPolicy};
+use strowger::session::{Codec, Direction, LegId, LocalMedia, NegotiatedMedia, SrtpPolicy, SrtpSuite};
 use strowger::sip::agent::{AgentConfig, AgentLimits, ContactAddress, TimerConfig, UserAgent};
 use strowger::sip::peer::Transport;
 use strowger::time::Time;
+
+/// What an end wants of SRTP.
+#[derive(Clone, Debug)]
+pub struct Encryption {
+    pub policy: SrtpPolicy,
+    pub suites: Vec<SrtpSuite>,
+    /// Keys may go over UDP, which is all there is here.
+    pub over_insecure: bool,
+}
+
+impl Default for Encryption {
+    fn default() -> Self {
+        Encryption { policy: SrtpPolicy::Off, suites: SrtpSuite::ALL.to_vec(), over_insecure: false }
+    }
+}
 
 /// One end.
 pub struct Side {
@@ -20,6 +35,7 @@ pub struct Side {
     /// Lines that talk with each other, each with its partner.
     pub bridged: BTreeMap<LegId, LegId>,
     pub sip: SocketAddr,
+    pub srtp: SrtpPolicy,
     random: Random,
     next_port: u16,
 }
@@ -54,7 +70,7 @@ impl PacketSink for Frame {
 }
 
 impl Side {
-    pub fn new(number: u8, mut random: Random) -> Side {
+    pub fn new(number: u8, mut random: Random, encryption: Encryption) -> Side {
         let sip = SocketAddr::from(([192, 0, 2, number], 5060));
         let config = AgentConfig {
             contacts: vec![ContactAddress {
@@ -67,12 +83,14 @@ impl Side {
             product: "simulation".into(),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             info_types: &[],
-            srtp_over_insecure: false,
+            srtp_over_insecure: encryption.over_insecure,
+            srtp_suites: encryption.suites,
             timers: TimerConfig::default(),
             limits: AgentLimits::default(),
         };
         let agent = UserAgent::new(config, random.fork());
-        Side { agent, lines: BTreeMap::new(), bridged: BTreeMap::new(), sip, random, next_port: 20_000 }
+        let (lines, bridged) = (BTreeMap::new(), BTreeMap::new());
+        Side { agent, lines, bridged, sip, srtp: encryption.policy, random, next_port: 20_000 }
     }
 
     /// Opens a line; its port.
@@ -96,6 +114,11 @@ impl Side {
         let wait = self.random.below(20_000);
         let Some(line) = self.lines.get_mut(&leg) else { return };
         line.stream.connect(media.clone(), now);
+        let key = |media: &NegotiatedMedia| media.srtp.as_ref().map(|keys| keys.send.clone());
+        if line.media.as_ref().is_some_and(|before| key(before) != key(&media)) {
+            // A key of its own has a source of its own.
+            line.watch.source = None;
+        }
         line.media = Some(media);
         line.due.get_or_insert(now + std::time::Duration::from_micros(wait));
     }
@@ -133,13 +156,7 @@ impl Side {
 
     /// Our side of an offer or answer for that port.
     pub fn media(&self, port: u16, direction: Direction) -> LocalMedia {
-        LocalMedia {
-            address: self.sip.ip(),
-            port,
-            codecs: vec![Codec::Pcmu, Codec::Pcma],
-            direction,
-            srtp: SrtpPolicy::Off,
-        }
+        LocalMedia { address: self.sip.ip(), port, codecs: vec![Codec::Pcmu, Codec::Pcma], direction, srtp: self.srtp }
     }
 }
 
@@ -228,7 +245,12 @@ impl Watch {
             self.before = Before::Event(header.timestamp);
         } else {
             assert_eq!(header.timestamp, here, "timestamp at {now}");
-            assert_eq!(packet.payload.len(), FRAME_SAMPLES, "20 ms at {now}");
+            let tag = media.srtp.as_ref().map_or(0, |keys| match keys.send.suite() {
+                SrtpSuite::AesCm128HmacSha1_32 => 4,
+                SrtpSuite::AesCm128HmacSha1_80 => 10,
+                SrtpSuite::AeadAes128Gcm | SrtpSuite::AeadAes256Gcm => 16,
+            });
+            assert_eq!(packet.payload.len(), FRAME_SAMPLES + tag, "20 ms at {now}");
             assert_eq!(header.marker, self.before != Before::Audio, "marker at {now} after {:?}", self.before);
             self.before = Before::Audio;
         }

@@ -15,16 +15,16 @@ use strowger::call::{
 use strowger::dtmf::{Digit, Phase, ToneGenerator, Way};
 use strowger::flow::AnswerFlow;
 use strowger::media::stream::StreamConfig;
-use strowger::media::{Clip, DelayBounds, MediaCommand, MediaEvent, PlayId};
+use strowger::media::{Captured, Clip, DelayBounds, MediaCommand, MediaEvent, PlayId};
 use strowger::random::Random;
-use strowger::session::{Codec, Direction, LegId};
+use strowger::session::{Codec, Direction, LegId, SrtpKey};
 use strowger::sip::agent::{AgentOutput, Census};
 use strowger::sip::leg::{LegCommand, LegEvent, OutgoingInvite, Party as SipParty};
 use strowger::sip::peer::{Peer, Transport};
 use strowger::time::Time;
 
 use super::network::{Kind, Network, Packet, Weather};
-use super::side::{Line, Side};
+use super::side::{Encryption, Line, Side};
 
 /// How long RTP may be silent before our stream says so.
 pub const RTP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -75,6 +75,12 @@ pub struct World {
     pub no_ports: bool,
     /// Whether our streams listen for tones in the audio: half of a simulation's work, so only where some are made.
     pub in_band: bool,
+    /// The telephone's own key from its next offer on: the text in its SDP, the new one's, and that as a key.
+    pub rekeyed: Option<(String, String, SrtpKey)>,
+    /// What the telephone heard, where it captures.
+    pub phone_captured: Vec<Captured>,
+    /// Every SIP message that was sent.
+    pub sip: Vec<Vec<u8>>,
     due: BTreeMap<(Time, u64), Due>,
     number: u64,
     /// Last events of each operation, by its context.
@@ -88,20 +94,25 @@ impl World {
     pub fn new(seed: u64) -> World {
         let mut random = Random::from_number(seed);
         let weather = Weather::some(&mut random);
-        World::with_weather(random, weather)
+        World::with(random, weather, [Encryption::default(), Encryption::default()])
     }
 
     /// Where the network does nothing but take 5 ms.
     pub fn clear(seed: u64) -> World {
-        World::with_weather(Random::from_number(seed), Weather::clear())
+        World::encrypted(seed, [Encryption::default(), Encryption::default()])
     }
 
-    fn with_weather(mut random: Random, weather: Weather) -> World {
+    /// The same where our end and the telephone want this of SRTP.
+    pub fn encrypted(seed: u64, ends: [Encryption; 2]) -> World {
+        World::with(Random::from_number(seed), Weather::clear(), ends)
+    }
+
+    fn with(mut random: Random, weather: Weather, [ours, phone]: [Encryption; 2]) -> World {
         World {
             now: Time::EPOCH + Duration::from_secs(1_000_000),
             network: Network::new(weather, random.fork()),
-            ours: Side::new(1, random.fork()),
-            phone: Side::new(2, random.fork()),
+            ours: Side::new(1, random.fork(), ours),
+            phone: Side::new(2, random.fork(), phone),
             call: None,
             flow: None,
             events: Vec::new(),
@@ -113,6 +124,9 @@ impl World {
             manner: Manner::Answers(1000),
             no_ports: false,
             in_band: false,
+            rekeyed: None,
+            phone_captured: Vec::new(),
+            sip: Vec::new(),
             due: BTreeMap::new(),
             number: 0,
             operations: BTreeMap::new(),
@@ -282,7 +296,7 @@ impl World {
         self.ours.lines.get(&leg).expect("an open line")
     }
 
-    fn phone_stream(&mut self, act: impl FnOnce(&mut Line)) {
+    pub fn phone_stream(&mut self, act: impl FnOnce(&mut Line)) {
         if let Some(line) = self.phone_leg.and_then(|leg| self.phone.lines.get_mut(&leg)) {
             act(line);
         }
@@ -512,7 +526,14 @@ impl World {
 
     fn phone_agent(&mut self, output: AgentOutput) {
         match output {
-            AgentOutput::Send { peer, bytes, .. } => self.send_sip(self.phone.sip, peer, bytes.to_vec()),
+            AgentOutput::Send { peer, bytes, .. } => {
+                let mut bytes = bytes.to_vec();
+                if let Some((old, new, _)) = &self.rekeyed {
+                    assert_eq!(old.len(), new.len(), "Content-Length stays");
+                    bytes = String::from_utf8(bytes).expect("text").replace(old, new).into_bytes();
+                }
+                self.send_sip(self.phone.sip, peer, bytes);
+            }
             AgentOutput::Incoming(invitation) => {
                 let leg = invitation.leg;
                 self.phone_leg = Some(leg);
@@ -537,11 +558,20 @@ impl World {
     fn phone_leg_event(&mut self, leg: LegId, event: LegEvent) {
         match &event {
             LegEvent::Accepted { media: Some(media) } | LegEvent::MediaChanged { media } => {
-                self.phone.connect(leg, media.clone(), self.now);
+                let mut media = media.clone();
+                if let (Some((.., key)), Some(keys)) = (&self.rekeyed, &mut media.srtp) {
+                    keys.send = key.clone();
+                }
+                self.phone.connect(leg, media, self.now);
             }
             LegEvent::InfoAnswered { .. } => self.info_unanswered -= 1,
             event if event.is_final() => {
-                self.phone.lines.remove(&leg);
+                let line = self.phone.lines.remove(&leg);
+                let mut nowhere = super::side::Frame::default();
+                let closed = line.map(|mut line| line.stream.close(self.now, &mut nowhere));
+                if let Some(MediaEvent::Closed { heard: Some(heard), .. }) = closed {
+                    self.phone_captured.push(heard);
+                }
                 self.info_unanswered = 0;
             }
             _ => {}
@@ -668,6 +698,7 @@ impl World {
     }
 
     fn send_sip(&mut self, from: SocketAddr, peer: Peer, bytes: Vec<u8>) {
+        self.sip.push(bytes.clone());
         self.network.send(Packet { from, to: peer.remote, kind: Kind::Sip, bytes }, self.now);
     }
 
@@ -675,6 +706,7 @@ impl World {
         CallSettings {
             answer_timeout: ANSWER_TIMEOUT,
             ring_timeout: RING_TIMEOUT,
+            srtp: self.ours.srtp,
             ..CallSettings::new(self.ours.sip.ip())
         }
     }

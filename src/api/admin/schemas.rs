@@ -62,7 +62,8 @@ pub(in crate::api) struct User {
     max_contacts: Option<u32>,
     /// How his devices ring: `parallel` (default), all at once; `sequential`, the most wanted (by q) first.
     forking: Option<String>,
-    /// Media encryption towards his devices: `off` (default), `offered` or `required`.
+    /// Media encryption in calls from him and to his devices: `off`, `offered` or `required`, whatever the setting
+    /// `srtp` says. Default: as that says.
     srtp: Option<String>,
     /// He can neither register nor call; his registrations are removed.
     disabled: Option<bool>,

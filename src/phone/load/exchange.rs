@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::dtmf::info::{DTMF_RELAY, InfoDigit};
 use crate::media::FRAME_MS;
 use crate::random::Random;
-use crate::session::{Direction, LegId, LocalMedia, NegotiatedMedia, SrtpPolicy};
+use crate::session::{Direction, LegId, LocalMedia, NegotiatedMedia, SrtpPolicy, SrtpSuite};
 use crate::sip::agent::{AgentConfig, AgentLimits, AgentOutput, ContactAddress, Counter, TimerConfig, UserAgent};
 use crate::sip::leg::{LegCommand, LegEvent, OutgoingInvite, Party, Side};
 use crate::sip::peer::{Peer, Transport};
@@ -113,6 +113,7 @@ impl Exchange {
             codecs: CODECS.to_vec(),
             info_types: &[],
             srtp_over_insecure: false,
+            srtp_suites: SrtpSuite::ALL.to_vec(),
             timers: TimerConfig::default(),
             limits: AgentLimits { half_open_per_source: 2_000, ..AgentLimits::default() },
         };

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::session::Codec;
+use crate::session::{Codec, SrtpSuite};
 use crate::sip::peer::Transport;
 pub use crate::sip::transaction::TimerConfig;
 
@@ -24,6 +24,8 @@ pub struct AgentConfig {
     /// SRTP keys may be offered and answered over UDP, TCP and WS, where whoever is on the way reads them (SDES, RFC
     /// 4568 §9.1); else over TLS and WSS only.
     pub srtp_over_insecure: bool,
+    /// The crypto suites of SRTP that are offered, the most wanted first, and taken.
+    pub srtp_suites: Vec<SrtpSuite>,
     /// The timers.
     pub timers: TimerConfig,
     /// The bounds.

@@ -5,7 +5,7 @@
 
 use super::handover::ReferralTerms;
 use super::user_agent::UserAgent;
-use crate::session::{LegId, NegotiatedMedia};
+use crate::session::{LegId, LocalMedia, NegotiatedMedia};
 use crate::sip::access::Identity;
 use crate::sip::leg::state::{Leg, State};
 use crate::sip::leg::{CommandError, LegEvent, OutgoingInvite, Party};
@@ -16,7 +16,8 @@ impl UserAgent {
     /// Call control wants it: 202, and the target is called.
     pub(super) fn follow(&mut self, leg: &mut Leg, mut invite: OutgoingInvite, now: Time) -> Result<(), CommandError> {
         let ReferralTerms { media, headers } = self.take_referral(leg, now)?;
-        invite.media = media;
+        // Its own is only whether it is encrypted: that is the target's matter.
+        invite.media = LocalMedia { srtp: invite.media.srtp, ..media };
         invite.headers.extend(headers);
         let follower = self.new_leg();
         self.serving.insert(follower, leg.id);

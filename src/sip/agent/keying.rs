@@ -10,7 +10,7 @@ impl UserAgent {
     pub(super) fn allow_keys(&mut self, leg: &mut Leg, transport: Transport) {
         let secure = matches!(transport, Transport::Tls | Transport::Wss);
         if secure || self.config.srtp_over_insecure {
-            leg.sdp.allow_keys(self.random.fork());
+            leg.sdp.allow_keys(self.random.fork(), &self.config.srtp_suites);
         }
     }
 }

@@ -122,6 +122,8 @@ fn number(text: &str) -> Option<u64> {
 pub(super) struct Keying {
     /// Where keys are drawn from; none: SRTP is not to be had (an insecure hop, a session that was read back).
     random: Option<Random>,
+    /// What is offered, in this order, and taken.
+    suites: Vec<SrtpSuite>,
     /// A key of ours for each suite at most: the same in every description of the session, so that the peer need not
     /// begin anew.
     ours: Vec<SrtpKey>,
@@ -146,8 +148,13 @@ impl PartialEq for Keying {
 impl Eq for Keying {}
 
 impl Keying {
-    pub fn new(random: Random) -> Self {
-        Keying { random: Some(random), ..Keying::default() }
+    pub fn new(random: Random, suites: &[SrtpSuite]) -> Self {
+        Keying { random: Some(random), suites: suites.to_vec(), ..Keying::default() }
+    }
+
+    /// What we would take of a peer's lines.
+    pub fn suites(&self) -> &[SrtpSuite] {
+        &self.suites
     }
 
     /// What of a policy can be had here.
@@ -167,15 +174,15 @@ impl Keying {
             self.offered.clear();
             return Vec::new();
         }
-        let keys = SrtpSuite::ALL.into_iter().filter_map(|suite| self.key(suite));
+        let keys = self.suites.clone().into_iter().filter_map(|suite| self.key(suite));
         let lines = (1..).zip(keys.collect::<Vec<_>>());
         self.offered = lines.map(|(tag, key)| Crypto { tag, key }).collect();
         self.offered.iter().map(Crypto::write).collect()
     }
 
-    /// Answers the first of the peer's lines, whose suites we have.
+    /// Answers the first of the peer's lines that we take.
     pub fn answer(&mut self, theirs: &[Crypto]) -> Option<(String, SrtpKeys)> {
-        let line = theirs.first()?;
+        let line = theirs.iter().find(|line| self.suites.contains(&line.key.suite()))?;
         let ours = Crypto { tag: line.tag, key: self.key(line.key.suite())? };
         self.agreed = Some(Agreed::Secure);
         // An answer that is repeated as an offer asks for the same again.
@@ -304,14 +311,14 @@ mod tests {
 
     #[test]
     fn what_we_write_we_read() {
-        let mut keying = Keying::new(Random::from_number(1));
+        let mut keying = Keying::new(Random::from_number(1), &SrtpSuite::ALL);
         let lines = keying.offer(SrtpPolicy::Offered);
         assert_eq!(lines.len(), 4);
         let (read, others) = Crypto::read(lines.iter().map(String::as_str));
         assert!(!others);
         assert_eq!(read, keying.offered);
         assert_eq!(keying.offer(SrtpPolicy::Required), lines, "the same keys again");
-        let other = Keying::new(Random::from_number(2)).offer(SrtpPolicy::Offered);
+        let other = Keying::new(Random::from_number(2), &SrtpSuite::ALL).offer(SrtpPolicy::Offered);
         assert!(lines.iter().zip(&other).all(|(a, b)| a != b), "another session has other keys");
     }
 }

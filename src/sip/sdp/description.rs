@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::crypto::Crypto;
 use super::{Family, MAX_FORMATS, MAX_MEDIA_LINES, SdpError, common, seen_from_here};
-use crate::session::{Codec, Direction, EventFormat, SrtpPolicy};
+use crate::session::{Codec, Direction, EventFormat, SrtpPolicy, SrtpSuite};
 
 /// A peer's description: what we need of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +84,8 @@ impl Description {
     pub fn in_common(&self, ours: &[Codec], family: Family) -> Option<(Vec<Codec>, bool, Direction, SocketAddr)> {
         // Whether SRTP is wanted is not known yet: what an answer could take is taken here.
         let audio = [SrtpPolicy::Off, SrtpPolicy::Required].into_iter();
-        let (_, audio, _) = audio.filter_map(|policy| self.choose(ours, family, policy)).min_by_key(|(at, ..)| *at)?;
+        let taken = audio.filter_map(|policy| self.choose(ours, family, policy, &SrtpSuite::ALL));
+        let (_, audio, _) = taken.min_by_key(|(at, ..)| *at)?;
         let codecs = common(audio, ours).into_iter().map(|(_, codec)| codec).collect();
         Some((codecs, !audio.events.is_empty(), seen_from_here(audio), audio.rtp))
     }
@@ -96,11 +97,13 @@ impl Description {
         ours: &[Codec],
         family: Family,
         policy: SrtpPolicy,
+        suites: &[SrtpSuite],
     ) -> Option<(usize, &AudioLine, bool)> {
         let first = |encrypted: bool| {
             self.lines.iter().enumerate().find_map(|(index, line)| {
                 let audio = line.audio.as_ref().filter(|audio| family.reaches(audio.rtp.ip()))?;
-                let fits = if encrypted { !audio.crypto.is_empty() } else { !audio.secure };
+                let suited = || audio.crypto.iter().any(|line| suites.contains(&line.key.suite()));
+                let fits = if encrypted { suited() } else { !audio.secure };
                 (fits && audio.codecs.iter().any(|(_, codec)| ours.contains(codec)))
                     .then_some((index, audio, encrypted))
             })

@@ -13,7 +13,7 @@ use super::{
     narrowed, seen_from_here,
 };
 use crate::random::Random;
-use crate::session::{Codec, Direction, EventFormat, LocalMedia, NegotiatedMedia, SrtpPolicy};
+use crate::session::{Codec, Direction, EventFormat, LocalMedia, NegotiatedMedia, SrtpPolicy, SrtpSuite};
 
 /// Our half of a dialog's offer/answer: our `o=`, the lines of the session in their order, and the payload numbers
 /// that the session has fixed (they may not change meaning within it, RFC 3264 §8.3.2).
@@ -108,9 +108,9 @@ impl LocalDescription {
     }
 
     /// The signalling of this session is secure enough for keys, which are drawn from `random` (a generator of its own,
-    /// unguessable): SRTP may be offered and answered.
-    pub fn allow_keys(&mut self, random: Random) {
-        self.keying = Keying::new(random);
+    /// unguessable): SRTP may be offered and answered with these suites, the most wanted first.
+    pub fn allow_keys(&mut self, random: Random, suites: &[SrtpSuite]) {
+        self.keying = Keying::new(random, suites);
     }
 
     /// # Errors
@@ -160,7 +160,8 @@ impl LocalDescription {
     pub fn answer(&mut self, offer: &Description, media: &LocalMedia) -> Result<(Vec<u8>, NegotiatedMedia), SdpError> {
         let policy = self.keying.feasible(media.srtp).ok_or(SdpError::InsecureHop)?;
         let family = Family::from(media.address);
-        let (index, audio, encrypted) = offer.choose(&media.codecs, family, policy).ok_or(SdpError::NothingInCommon)?;
+        let chosen = offer.choose(&media.codecs, family, policy, self.keying.suites());
+        let (index, audio, encrypted) = chosen.ok_or(SdpError::NothingInCommon)?;
         let formats = common(audio, &media.codecs);
         let direction = narrowed(seen_from_here(audio), media.direction);
         let (number, codec) = *formats.first().ok_or(SdpError::NothingInCommon)?;

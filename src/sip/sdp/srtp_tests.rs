@@ -15,7 +15,7 @@ fn media(srtp: SrtpPolicy) -> LocalMedia {
 
 fn session(seed: u64) -> LocalDescription {
     let mut local = LocalDescription::new(seed);
-    local.allow_keys(Random::from_number(seed));
+    local.allow_keys(Random::from_number(seed), &SrtpSuite::ALL);
     local
 }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::random::Random;
-use crate::session::{Codec, Direction, LegId, LocalMedia, SrtpPolicy};
+use crate::session::{Codec, Direction, LegId, LocalMedia, SrtpPolicy, SrtpSuite};
 use crate::sip::leg::{Invitation, LegCommand, LegEvent, OutgoingInvite, Party};
 use crate::sip::message::{Message, Request, Response};
 use crate::sip::peer::{Peer, Transport};
@@ -53,6 +53,7 @@ pub(super) fn config(side: usize) -> AgentConfig {
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         info_types: &["application/dtmf-relay", "application/dtmf"],
         srtp_over_insecure: false,
+        srtp_suites: SrtpSuite::ALL.to_vec(),
         timers: TimerConfig::default(),
         limits: AgentLimits::default(),
     }
