@@ -163,3 +163,21 @@ async fn what_one_trunk_cannot_take_the_next_one_does() {
     assert_eq!(by_small + by_large, 6);
     assert!(by_small >= 1 && by_large >= 1, "{by_small} and {by_large}");
 }
+
+/// What the carrier asserts of its callers counts (RFC 3325 §5); what anybody else asserts does not.
+#[tokio::test]
+async fn a_carriers_word_on_who_calls_is_believed_and_a_strangers_is_not() {
+    let carrier = Carrier::start(good()).await;
+    let asserted = "P-Asserted-Identity: \"Bob\" <sip:+442079460000@carrier.example>\r\n";
+    for (known, from) in [(true, "+442079460000"), (false, "+15550000")] {
+        let engine = Engine::start(&[]);
+        if known {
+            put(&engine, "/v1/trunks/t", json!({"uri": carrier.uri()})).await;
+        }
+        engine.rule(json!({"name": "no", "priority": 1, "action": {"reject": {"reason": "busy"}}})).await;
+        let (sip, us) = (engine.address("sipUdp"), "sip:100@h");
+        assert_eq!(carrier.call_with(sip, us, "sip:+15550000@c.example", us, asserted).await, 486);
+        let (_, calls) = engine.request("GET", "/v1/calls", None).await;
+        assert_eq!(calls["value"][0]["from"], from, "{calls}");
+    }
+}

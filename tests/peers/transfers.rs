@@ -59,6 +59,18 @@ async fn a_refer_is_followed_without_reports() {
     refers("refer-caller-quietly", Transport::Udp).await;
 }
 
+/// An attended transfer: whom we call is told which of his calls ours takes the place of.
+#[tokio::test]
+async fn a_refer_with_replaces_is_passed_on() {
+    let engine = Engine::start(FOLLOWS);
+    rule_wait(&engine).await;
+    let target = Sipp::listen("replaced-target", Transport::Udp, &[]).await;
+    let uri = format!("{}?Replaces=other%40x%3Bto-tag%3D1%3Bfrom-tag%3D2", target.uri());
+    Sipp::call(&engine, "refer-caller-quietly", Transport::Udp, &["-key", "target", &uri]).succeeds().await;
+    target.succeeds().await;
+    only_one(&engine).await.assert_order(&[("sip", "REFER"), ("sip", "takes the place of"), ("sip", "BYE")]);
+}
+
 #[tokio::test]
 async fn a_refer_to_somebody_busy_is_reported_and_the_call_goes_on() {
     let engine = Engine::start(FOLLOWS);

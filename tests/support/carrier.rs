@@ -95,12 +95,17 @@ impl Carrier {
 
     /// Sends an INVITE with SDP to the engine, and gives its final status.
     pub async fn call(&self, engine: SocketAddr, target: &str, from: &str, to: &str) -> u16 {
+        self.call_with(engine, target, from, to, "").await
+    }
+
+    /// The same with further header lines, each with its end.
+    pub async fn call_with(&self, engine: SocketAddr, target: &str, from: &str, to: &str, extra: &str) -> u16 {
         let body = sdp(self.address);
         let branch = format!("z9hG4bK{}", self.heard.lock().unwrap().len() + 77);
         let text = format!(
             "INVITE {target} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch={branch}\r\nMax-Forwards: 70\r\n\
              From: <{from}>;tag=carrier{branch}\r\nTo: <{to}>\r\nCall-ID: {branch}@carrier\r\nCSeq: 1 INVITE\r\n\
-             Contact: <sip:carrier@{me}>\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+             Contact: <sip:carrier@{me}>\r\n{extra}Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
             body.len(),
             me = self.address,
         );

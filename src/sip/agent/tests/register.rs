@@ -200,7 +200,12 @@ fn bindings_come_back_after_a_restart() {
 #[test]
 fn where_nobody_is_known_nobody_registers() {
     let mut phone = Phone::new();
+    let options = phone.bench.request("OPTIONS", "7", "", 1, "", "");
+    let serves = |done: Done| done.responses[0].1.headers.text(&Name::Allow).unwrap().contains("REGISTER");
+    assert!(serves(phone.bench.receive(&options)), "users may register");
     phone.bench.agent.set_policy(Arc::default());
-    assert_eq!(phone.send("REGISTER", CONTACT, "").statuses(), [405]);
+    let refused = phone.send("REGISTER", CONTACT, "");
+    assert_eq!(refused.statuses(), [405]);
+    assert!(!serves(refused));
     assert_eq!(phone.send("INVITE", CONTACT, OFFER).incoming.len(), 1, "and nobody is asked");
 }
