@@ -6,6 +6,8 @@
 //!   one run; p25 and median of the ratios.
 //! - `valgrind --tool=callgrind --toggle-collect='*SteppedLane*run*' BINARY count LEGS FRAMES`: the same without a
 //!   clock; instructions (user space only), which repeat exactly.
+//! - `cargo bench --bench lane -- bridged [LEGS [FRAMES]]`: the same work of legs that talk in pairs, by the codecs of
+//!   the two, beside the same legs that only listen. CPU time, median.
 //! - `cargo bench --bench lane -- pacing [LEGS [SECONDS]]`: |arrival gap − timestamp step| of a running media thread's
 //!   packets beside those of a bare thread that only sleeps to the same grid, in the same run. Arrivals are the
 //!   kernel's stamps, which on loopback are taken inside the sender's call: they show its pacing and not the reader's.
@@ -23,11 +25,12 @@ use nix::sys::socket::{CmsgIterator, ControlMessageOwned, MsgFlags, recvmsg, set
 use nix::sys::time::TimeSpec;
 use rustix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Socket, Type};
+use strowger::media::codec::{Encoder, MAX_FRAME_BYTES};
 use strowger::media::worker::{EventSink, MediaConfig, MediaPlane, SteppedLane};
 use strowger::media::{Clip, FRAME, FRAME_MS, FRAME_SAMPLES, MediaCommand, MediaEvent, PlayId};
 use strowger::random::Random;
 use strowger::rtp::packet::{HEADER_LENGTH, Header, Packet, write_header};
-use strowger::session::{LegId, NegotiatedMedia};
+use strowger::session::{Codec, LegId, NegotiatedMedia};
 use strowger::time::Time;
 
 fn main() {
@@ -35,6 +38,7 @@ fn main() {
     let number = |at: usize, default: u64| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(default);
     match words.first().map(String::as_str) {
         Some("pacing") => pacing(number(1, 1_000), number(2, 10)),
+        Some("bridged") => bridged(number(1, 200), number(2, 200)),
         // Without words all benches run: a short one then.
         Some("count") => frames(number(1, 50), number(2, 200), || 0),
         Some("frames") => frames(number(1, 1_000), number(2, 400), cpu),
@@ -164,6 +168,75 @@ fn frames(legs: u64, frames: u64, cpu: fn() -> u64) {
         println!("{name:14} p25 {:7.0} ns  median {:7.0} ns", share(values, 0.25), share(values, 0.5));
     }
     println!("ratio          p25 {:7.2}     median {:7.2}", share(&ratio, 0.25), share(&ratio, 0.5));
+}
+
+/// Legs in pairs of these codecs, first side by side, then bridged.
+fn bridged(legs: u64, frames: u64) {
+    use Codec::{G722, Opus, Pcma, Pcmu};
+    println!("{legs} legs; ns of a leg's frame, listening only and bridged");
+    for codecs in [(Pcmu, Pcmu), (Pcmu, Pcma), (Pcmu, G722), (G722, G722), (Pcmu, Opus), (Opus, Opus)] {
+        let [alone, talking] = [false, true].map(|talk| bridged_frame(legs / 2, frames, codecs, talk));
+        println!("{:5} - {:5} {alone:8.0} {talking:8.0}", codecs.0.encoding_name(), codecs.1.encoding_name());
+    }
+}
+
+fn bridged_frame(pairs: u64, frames: u64, (near, far): (Codec, Codec), talk: bool) -> f64 {
+    let (sink, events) = events();
+    let started = Time::EPOCH + Duration::from_secs(1_700_000_000);
+    let mut lane = SteppedLane::new(config(), Random::from_number(1), sink, started).expect("a lane");
+    let sound = |codec: Codec| {
+        let clip = Clip::at_rate(prompt().samples().to_vec(), codec.sample_rate());
+        let mut encoder = Encoder::new(codec);
+        let mut bytes = [0; MAX_FRAME_BYTES];
+        let frames = clip.samples().chunks_exact(encoder.frame_samples()).take(100);
+        let encoded = frames.map(|frame| {
+            let length = encoder.encode(frame, &mut bytes).expect("a frame");
+            bytes[..length].to_vec()
+        });
+        encoded.collect::<Vec<_>>()
+    };
+    let sounds = [(near, sound(near)), (far, sound(far))];
+    let mut peers = Vec::new();
+    for leg in 0..pairs * 2 {
+        let (socket, port) = socket();
+        let (codec, sound) = &sounds[leg as usize % 2];
+        let leg = LegId(leg);
+        lane.command(MediaCommand::Open { leg, beside: None });
+        let opened = events.try_iter().find_map(|event| match event {
+            MediaEvent::Opened { port, .. } => Some(port),
+            _ => None,
+        });
+        let receive_payload_types = vec![(96, *codec)];
+        let media = NegotiatedMedia { codec: *codec, send_payload_type: 96, receive_payload_types, ..media(port) };
+        lane.command(MediaCommand::Connect { leg, media });
+        if talk && leg.0 % 2 == 1 {
+            lane.command(MediaCommand::Bridge { leg, with: Some(LegId(leg.0 - 1)) });
+        }
+        let opened = opened.expect("a port");
+        peers.push((Far { socket, leg: SocketAddr::from(([127, 0, 0, 1], opened)) }, codec.clock_rate() / 50, sound));
+    }
+    let mut kept = Vec::new();
+    let mut bytes = [0; HEADER_LENGTH + MAX_FRAME_BYTES];
+    for frame in 0..frames + 50 {
+        for (peer, step, sound) in &peers {
+            let payload = &sound[frame as usize % sound.len()];
+            let (head, room) = bytes.split_first_chunk_mut().expect("a header's room");
+            let timestamp = (frame as u32).wrapping_mul(*step);
+            let header = Header { marker: false, payload_type: 96, sequence: frame as u16, timestamp, ssrc: 9 };
+            write_header(&header, head);
+            room[..payload.len()].copy_from_slice(payload);
+            peer.socket.send_to(&bytes[..HEADER_LENGTH + payload.len()], peer.leg).expect("a packet sent");
+        }
+        let before = cpu();
+        lane.run(FRAME_MS);
+        if frame >= 50 {
+            kept.push((cpu() - before) as f64 / peers.len() as f64);
+        }
+        let mut buffer = [0; 2_048];
+        peers.iter().for_each(|(peer, ..)| while peer.socket.recv(&mut buffer).is_ok() {});
+    }
+    kept.sort_by(f64::total_cmp);
+    share(&kept, 0.5)
 }
 
 /// How far each packet came from where its timestamp says, in milliseconds, by which of the two sent it.

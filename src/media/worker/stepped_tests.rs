@@ -236,6 +236,32 @@ fn bridged_legs_allocate_nothing_and_wait_for_nobody() {
 }
 
 #[test]
+fn after_a_freeze_bridged_legs_are_as_near_as_before() {
+    let mut bench = Bench::new(4);
+    for leg in 0..4 {
+        bench.lane.command(MediaCommand::StopPlay { leg: LegId(leg), play: PlayId(leg) });
+    }
+    bench.lane.command(MediaCommand::Bridge { leg: LegId(0), with: Some(LegId(1)) });
+    speak(&mut bench, 200);
+    for milliseconds in [30, 1_000, 53] {
+        bench.lane.freeze(milliseconds);
+        speak(&mut bench, 50);
+        bench.heard();
+        for _ in 0..10 {
+            bench.peers.iter_mut().for_each(Peer::speak);
+            bench.lane.run(FRAME_MS);
+            assert!(bench.heard().iter().all(|heard| heard.len() == 1), "one packet a frame");
+        }
+    }
+    for leg in [0, 1] {
+        let statistics = bench.close(LegId(leg));
+        // A few for each freeze, and none later.
+        assert!(statistics.bridge_dropped < 60 && statistics.bridge_made_up < 10, "{statistics:?}");
+        assert!(statistics.bridged_frames > 350, "{}", statistics.bridged_frames);
+    }
+}
+
+#[test]
 fn a_bridge_needs_two_open_legs_and_ends_by_command() {
     let mut bench = Bench::new(4);
     let notes = |bench: &Bench| {

@@ -462,6 +462,30 @@ fn before_the_other_is_connected_and_after_its_end_there_is_silence() {
 }
 
 #[test]
+fn codecs_may_change_while_they_talk() {
+    let mut world = World::new(Codec::G722, Codec::Pcmu);
+    world.say(CALLER, 1_000.0);
+    world.say(CALLEE, 650.0);
+    world.run(500);
+    // The far end is negotiated anew, and the caller uses the other codec that was agreed with him.
+    for place in [FAR, CALLEE] {
+        world.connect(place, |media| {
+            (media.codec, media.send_payload_type) = (Codec::L16, 98);
+            media.receive_payload_types = vec![(98, Codec::L16)];
+        });
+    }
+    world.connect(NEAR, |media| media.receive_payload_types = vec![(96, Codec::G722), (8, Codec::Pcma)]);
+    world.connect(CALLER, |media| (media.codec, media.send_payload_type) = (Codec::Pcma, 8));
+    world.say(CALLEE, 650.0);
+    world.run(500);
+    for (place, hz) in [(CALLEE, 1_000.0), (CALLER, 650.0)] {
+        let (tone, rest) = world.measure(place, hz);
+        assert!(tone.abs() < 1.0 && rest < -20.0, "at {place}: {tone:.1} dB, {rest:.1} dB");
+    }
+    world.assert_untroubled();
+}
+
+#[test]
 fn one_leg_is_encrypted_and_the_other_is_not() {
     let suite = SrtpSuite::AesCm128HmacSha1_80;
     let mut world = World::new(Codec::Pcma, Codec::Pcmu);
