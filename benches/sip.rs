@@ -119,6 +119,7 @@ fn agent(side: usize) -> UserAgent {
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         info_types: &[],
         srtp_over_insecure: false,
+        srtp_suites: Vec::new(),
         timers: TimerConfig::default(),
         limits: AgentLimits::default(),
     };

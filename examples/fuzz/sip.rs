@@ -224,6 +224,7 @@ impl Agent {
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             info_types: &["application/dtmf-relay", "application/dtmf"],
             srtp_over_insecure: false,
+            srtp_suites: Vec::new(),
             timers: TimerConfig::default(),
             limits: AgentLimits { legs: 200, half_open: 100, server_transactions: 500, ..AgentLimits::default() },
         };
