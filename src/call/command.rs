@@ -31,6 +31,12 @@ pub enum Command {
         /// A SIP URI.
         to: String,
     },
+    /// Call somebody for the incoming caller, and connect the two. Leads to both being connected, or to
+    /// [`super::Output::NotForwarded`], after which the call rings again and something else may be done with it.
+    Forward {
+        /// Who is called.
+        to: Party,
+    },
     /// Leave the call. With one other party this ends it.
     Leave,
     /// End the call for everybody.
@@ -81,6 +87,7 @@ impl fmt::Display for Command {
             Command::Answer { .. } => f.write_str("answer"),
             Command::Reject { reason } => write!(f, "reject ({reason:?})"),
             Command::Redirect { to } => write!(f, "redirect to {to}"),
+            Command::Forward { to } => write!(f, "forward to {}", to.as_str()),
             Command::Leave => f.write_str("leave"),
             Command::Terminate => f.write_str("terminate"),
             Command::Play(play) => {
@@ -216,6 +223,8 @@ pub enum RejectReason {
     NotFound,
     /// 480 Temporarily Unavailable.
     Unavailable,
+    /// This status, 400–699: what the one whom the call was forwarded to said.
+    As(u16),
 }
 
 /// What a command that was carried out answers.

@@ -1,9 +1,10 @@
 //! How a call moves from state to state: ringing, answering, connecting, connected, releasing, ended (see
 //! `LIFECYCLE.md`). What runs on a connected call is `operation`'s, keys are `digits`'.
 
+use super::forward::Callee;
 use super::machine::Ending;
 use super::outcome::MEDIA_LOST;
-use super::participants::{Line, Signalling};
+use super::participants::{Line, Signalling, in_words};
 use super::{
     Call, CallDirection, CallState, Context, EndedBy, EventKind, Outcome, Output, Place, Refusal, RejectReason, Reply,
     Topic,
@@ -26,7 +27,12 @@ impl Call {
         }
         self.context = context;
         self.enter(CallState::Answering, now);
-        self.open_media(now);
+        match self.remote.line {
+            // A forwarding that came to nothing had opened it.
+            Line::Open(port) => self.accept(port),
+            Line::Opening => self.state_deadline = Some(now + self.settings.release_timeout),
+            _ => self.open_media(now),
+        }
         Ok(Reply::Accepted)
     }
 
@@ -40,6 +46,7 @@ impl Call {
             RejectReason::Forbidden => (403, "Forbidden"),
             RejectReason::NotFound => (404, "Not Found"),
             RejectReason::Unavailable => (480, "Temporarily Unavailable"),
+            RejectReason::As(status) => (status, ""),
         };
         self.refuse(status);
         self.finish(EndedBy::Application, Outcome::from_sip(status, phrase, None, true), now);
@@ -69,7 +76,9 @@ impl Call {
         let outcome = match self.state {
             CallState::Connected => Outcome::ended_by_application(),
             CallState::Answering | CallState::Connecting => Outcome::call_canceled(None),
-            CallState::Ringing | CallState::Releasing | CallState::Ended => return Err(self.wrong_state("hang up")),
+            CallState::Ringing | CallState::Forwarding | CallState::Releasing | CallState::Ended => {
+                return Err(self.wrong_state("hang up"));
+            }
         };
         self.finish(EndedBy::Application, outcome, now);
         Ok(Reply::Accepted)
@@ -88,8 +97,11 @@ impl Call {
             LegEvent::Ringing { status } => {
                 self.note(now, Topic::Signalling, format!("the other side rings ({status})"))
             }
-            LegEvent::EarlyMedia { .. } => {
-                self.note(now, Topic::Signalling, "early media is not listened to");
+            LegEvent::EarlyMedia { media, proven } => {
+                self.remote.proven |= proven;
+                let silent = if self.remote.proven { "" } else { ": nothing is sent before the answer" };
+                self.note(now, Topic::Signalling, format!("early media{silent}"));
+                self.agree(media, now);
             }
             LegEvent::Accepted { media } => {
                 if let Some(media) = media {
@@ -116,7 +128,12 @@ impl Call {
             LegEvent::ReofferFailed { status } => {
                 self.note(now, Topic::Signalling, format!("our re-INVITE was refused with {status}"));
             }
-            LegEvent::Info { content_type, body } => self.on_info(&content_type, &body, now),
+            LegEvent::Info { content_type, body } => {
+                if let Some(callee) = self.callee_leg() {
+                    self.pass_info(&content_type, &body, self.remote.sends_events(), callee, now);
+                }
+                self.on_info(&content_type, &body, now);
+            }
             LegEvent::InfoAnswered { status } => {
                 self.note(now, Topic::Signalling, format!("our INFO was answered with {status}"));
             }
@@ -167,6 +184,8 @@ impl Call {
                 self.not_transferred(Outcome::from_sip(500, "Server Internal Error", None, true), now);
             }
             CommandError::WrongState { .. } | CommandError::BadValue { .. } => match self.state {
+                // He cannot be given early media, and hears the callee after the answer.
+                CallState::Forwarding => {}
                 // The last word to the leg was not taken: hang up, which fits every state. Refused again, the
                 // release timer ends the waiting.
                 CallState::Releasing if self.remote.signalling == Signalling::Refused => self.hang_up_leg(None),
@@ -211,12 +230,17 @@ impl Call {
             return; // It crossed the call's end; Close is under way.
         }
         self.remote.line = Line::Open(port);
-        self.state_deadline = None;
         self.note(now, Topic::Media, format!("RTP on port {port}"));
-        let media = self.local_media(port);
+        if self.state == CallState::Forwarding {
+            return self.place_callee();
+        }
+        self.state_deadline = None;
         match self.direction {
-            CallDirection::Incoming => self.leg(LegCommand::Accept { media }),
+            // Not yet where a forwarding that came to nothing had it opened.
+            CallDirection::Incoming if self.state == CallState::Ringing => {}
+            CallDirection::Incoming => self.accept(port),
             CallDirection::Outgoing => {
+                let media = self.local_media(port);
                 self.remote.signalling = Signalling::Live;
                 self.outputs.push_back(Output::Place(Box::new(Place {
                     leg: self.remote.leg,
@@ -228,6 +252,11 @@ impl Call {
                 })));
             }
         }
+    }
+
+    fn accept(&mut self, port: u16) {
+        let media = self.local_media(port);
+        self.leg(LegCommand::Accept { media });
     }
 
     fn on_closed(&mut self, statistics: StreamStatistics, now: Time) {
@@ -246,7 +275,11 @@ impl Call {
                 }
                 self.end_if_free(now);
             }
-            CallState::Ringing | CallState::Ended => {}
+            CallState::Ringing | CallState::Forwarding => {
+                self.refuse(503);
+                self.finish_as(EndedBy::Engine, Outcome::no_media("The stream was closed."), Some(statistics), now);
+            }
+            CallState::Ended => {}
         }
     }
 
@@ -261,6 +294,9 @@ impl Call {
     fn on_silent(&mut self, silence: std::time::Duration, now: Time) {
         if self.remote.on_hold() {
             return self.note(now, Topic::Media, "silence while on hold: as it should be");
+        }
+        if matches!(self.state, CallState::Ringing | CallState::Forwarding | CallState::Connecting) {
+            return self.note(now, Topic::Media, "early media fell silent");
         }
         let detail = format!("Nothing was heard for {} seconds.", silence.as_secs());
         let outcome = match self.state {
@@ -282,23 +318,15 @@ impl Call {
         if !matches!(self.remote.line, Line::Open(_)) {
             return self.note(now, Topic::Media, "media agreed, but there is no stream for it");
         }
-        let text = format!(
-            "media agreed: {} to {}, {:?}, telephone-event {}{}",
-            media.codec.encoding_name(),
-            media.remote_rtp,
-            media.direction,
-            media.send_telephone_event.map_or("not agreed".to_owned(), |number| number.to_string()),
-            media.srtp.as_ref().map_or(String::new(), |keys| format!(", SRTP {}", keys.send.suite().name())),
-        );
-        self.note(now, Topic::Media, text);
+        self.note(now, Topic::Media, format!("media agreed: {}", in_words(&media)));
         self.remote.agreed = Some(media);
         self.start_stream();
     }
 
-    /// Audio flows once the three-way handshake is over: an INVITE alone, whose source anybody can forge, must not send
-    /// a stream to the address that it names.
+    /// Audio flows once the three-way handshake is over, or the other side has proved to be where it says: an INVITE
+    /// alone, whose source anybody can forge, must not send a stream to the address that it names.
     fn start_stream(&mut self) {
-        if self.remote.confirmed
+        if (self.remote.confirmed || self.remote.proven)
             && let Some(media) = self.remote.agreed.clone()
         {
             self.media(MediaCommand::Connect { leg: self.remote.leg, media });
@@ -320,9 +348,9 @@ impl Call {
         self.finish_as(by, outcome, None, now);
     }
 
-    fn finish_as(&mut self, by: EndedBy, outcome: Outcome, statistics: Option<StreamStatistics>, now: Time) {
+    pub(super) fn finish_as(&mut self, by: EndedBy, outcome: Outcome, statistics: Option<StreamStatistics>, now: Time) {
         let last = match self.state {
-            CallState::Ringing => None,
+            CallState::Ringing | CallState::Forwarding => None,
             CallState::Answering => Some(EventKind::AnswerFailed),
             CallState::Connecting => Some(EventKind::CreateCallFailed),
             CallState::Connected => Some(EventKind::CallDisconnected),
@@ -358,13 +386,15 @@ impl Call {
             }
             Line::Closing | Line::Closed => {}
         }
+        self.let_callee_go();
         self.end_if_free(now);
     }
 
-    fn end_if_free(&mut self, now: Time) {
+    pub(super) fn end_if_free(&mut self, now: Time) {
         if self.state == CallState::Releasing
             && self.remote.signalling == Signalling::Over
             && self.remote.line == Line::Closed
+            && self.callee.as_ref().is_none_or(Callee::is_free)
         {
             self.end(now);
         }
@@ -385,14 +415,16 @@ impl Call {
                 self.refuse(480);
                 self.finish(EndedBy::Engine, Outcome::not_answered(), now);
             }
+            CallState::Forwarding => self.not_forwarded(480, "not in time", now),
             CallState::Answering | CallState::Connecting => {
                 self.note(now, Topic::Media, "media did not open in time");
                 self.not_opened("The ports were not opened in time.", now);
             }
             CallState::Releasing => {
                 let rest = match (self.remote.signalling, self.remote.line) {
+                    (Signalling::Over, Line::Closed) => "the callee's leg",
                     (Signalling::Over, _) => "media",
-                    (_, Line::Closed) => "the leg",
+                    (_, Line::Closed) => "a leg",
                     _ => "the leg and media",
                 };
                 self.note(now, Topic::State, format!("{rest} did not report its end in time: no longer waited for"));
@@ -413,7 +445,7 @@ impl Call {
         self.leg(LegCommand::Hangup { reason });
     }
 
-    fn enter(&mut self, state: CallState, now: Time) {
+    pub(super) fn enter(&mut self, state: CallState, now: Time) {
         self.state = state;
         self.state_deadline = None;
         self.note_state(now);

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::forward::Callee;
 use super::operation::Operations;
 use super::participants::{Remote, Signalling};
 use super::{
@@ -37,6 +38,9 @@ pub struct Call {
     pub(super) server_call_id: String,
     pub(super) context: Context,
     pub(super) remote: Remote,
+    /// Incoming: the one whom it went on to, where it did.
+    #[serde(default)]
+    pub(super) callee: Option<Callee>,
     pub(super) operations: Operations,
     /// When the state is given up: ringing, opening media, releasing.
     pub(super) state_deadline: Option<Time>,
@@ -50,6 +54,12 @@ pub struct Call {
     /// Bounded by what one input can cause: some messages for each waiting operation.
     #[serde(skip)]
     pub(super) outputs: VecDeque<Output>,
+}
+
+/// Whom an input is about.
+enum Whose {
+    Remote,
+    Callee,
 }
 
 /// How a call came to be over.
@@ -78,6 +88,7 @@ impl Call {
             server_call_id: setup.server_call_id,
             context: None,
             remote: Remote::new(setup.leg, setup.from, Signalling::Live),
+            callee: None,
             operations: Operations::default(),
             started: now,
             connected: None,
@@ -107,6 +118,7 @@ impl Call {
             server_call_id: setup.server_call_id,
             context: setup.context,
             remote: Remote::new(setup.leg, setup.target, Signalling::Idle),
+            callee: None,
             operations: Operations::default(),
             started: now,
             connected: None,
@@ -132,6 +144,7 @@ impl Call {
             Command::Answer { context } => self.answer(context, now),
             Command::Reject { reason } => self.reject(reason, now),
             Command::Redirect { to } => self.redirect(to, now),
+            Command::Forward { to } => self.forward(to, now),
             Command::Leave | Command::Terminate => self.hang_up(now),
             Command::Play(play) => self.play(play, now),
             Command::Recognize(recognize) => self.recognize(recognize, now),
@@ -157,22 +170,28 @@ impl Call {
 
     /// What a leg tells. Of a leg that is not this call's, and after [`Output::Ended`]: nothing happens.
     pub fn leg_event(&mut self, leg: LegId, event: LegEvent, now: Time) {
-        if self.heeds(leg, now) {
-            self.on_leg_event(event, now);
+        match self.whose(leg, now) {
+            Some(Whose::Remote) => self.on_leg_event(event, now),
+            Some(Whose::Callee) => self.on_callee_event(event, now),
+            None => {}
         }
     }
 
     /// A leg did not take a [`LegCommand`] of this call.
     pub fn leg_refused(&mut self, leg: LegId, error: &CommandError, now: Time) {
-        if self.heeds(leg, now) {
-            self.on_leg_refused(error, now);
+        match self.whose(leg, now) {
+            Some(Whose::Remote) => self.on_leg_refused(error, now),
+            Some(Whose::Callee) => self.on_callee_refused(error, now),
+            None => {}
         }
     }
 
     /// What media tells. Of a leg that is not this call's, and after [`Output::Ended`]: nothing happens.
     pub fn media_event(&mut self, event: MediaEvent, now: Time) {
-        if self.heeds(event.leg(), now) {
-            self.on_media_event(event, now);
+        match self.whose(event.leg(), now) {
+            Some(Whose::Remote) => self.on_media_event(event, now),
+            Some(Whose::Callee) => self.on_callee_media(event, now),
+            None => {}
         }
     }
 
@@ -187,7 +206,7 @@ impl Call {
     pub fn shut_down(&mut self, now: Time) {
         self.expire(now);
         match self.state {
-            CallState::Ringing => {
+            CallState::Ringing | CallState::Forwarding => {
                 self.refuse(503);
                 self.finish(EndedBy::Engine, Outcome::from_sip(503, "Service Unavailable", None, true), now);
             }
@@ -243,7 +262,9 @@ impl Call {
 
     /// Who is on the call: nobody before it is connected and after it is over.
     pub fn participants(&self) -> Vec<Participant> {
-        if self.state == CallState::Connected { vec![self.remote.participant()] } else { Vec::new() }
+        let connected = self.state == CallState::Connected;
+        let all = [Some(&self.remote), self.callee_remote()];
+        all.into_iter().flatten().filter(|_| connected).map(Remote::participant).collect()
     }
 
     /// Who was called.
@@ -303,15 +324,19 @@ impl Call {
         self.operations.len()
     }
 
-    /// Whether an input of that leg counts, once the timers that were due before it have fired.
-    fn heeds(&mut self, leg: LegId, now: Time) -> bool {
+    /// Whose leg that is, once the timers that were due before the input have fired; none: it does not count.
+    fn whose(&mut self, leg: LegId, now: Time) -> Option<Whose> {
         self.expire(now);
-        leg == self.remote.leg && self.state != CallState::Ended
+        match self.state {
+            CallState::Ended => None,
+            _ if leg == self.remote.leg => Some(Whose::Remote),
+            _ => (self.callee_leg() == Some(leg)).then_some(Whose::Callee),
+        }
     }
 
     /// Timers that were due before an input count first, whatever order the shell serves them in; at the same moment
     /// the input wins (a digit in the last instant is a digit).
-    fn expire(&mut self, now: Time) {
+    pub(super) fn expire(&mut self, now: Time) {
         while self.deadline().is_some_and(|deadline| deadline < now) {
             self.fire(now);
         }

@@ -3,12 +3,13 @@
 //!
 //! # Using a [`Call`]
 //! Make it with [`Call::incoming`] or [`Call::outgoing`]; feed it with [`Call::command`], [`Call::leg_event`],
-//! [`Call::media_event`], [`Call::loaded`] and, at [`Call::deadline`], [`Call::timeout`]; after each of these, carry
+//! [`Call::media_event`], [`Call::loaded`], [`Call::reached`] and, at [`Call::deadline`], [`Call::timeout`]; after each of these, carry
 //! out what [`Call::poll`] gives until it gives nothing. [`Output::Ended`] comes exactly once, last.
 
 mod command;
 mod digits;
 mod event;
+mod forward;
 mod lifecycle;
 mod machine;
 mod operation;

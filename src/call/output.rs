@@ -17,6 +17,18 @@ use crate::time::Time;
 pub enum Output {
     /// Tell a leg. A refusal of the leg comes back by [`super::Call::leg_refused`].
     Leg(LegId, LegCommand),
+    /// Find the way to this one, whom the call goes on to, and reserve a leg for him; answered by
+    /// [`super::Call::reached`] or [`super::Call::not_reached`].
+    Reach {
+        /// Who is to be called.
+        to: Party,
+    },
+    /// The one whom the call was to go on to is not to be had. The call rings as before: it is for the engine to do
+    /// what a rule says for this case, or to refuse the caller.
+    NotForwarded {
+        /// What the caller should be refused with.
+        status: u16,
+    },
     /// Place an outgoing leg. A target that has no route, or that the signalling will not take, comes back as
     /// [`crate::sip::leg::LegEvent::Failed`] with `local: true`.
     Place(Box<Place>),
@@ -91,6 +103,8 @@ pub enum LoadFailureKind {
 pub enum CallState {
     /// Incoming; nobody has answered.
     Ringing,
+    /// Incoming; somebody else is called for the caller.
+    Forwarding,
     /// Incoming; an application answers.
     Answering,
     /// Outgoing; not answered yet.
@@ -107,6 +121,7 @@ impl fmt::Display for CallState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             CallState::Ringing => "ringing",
+            CallState::Forwarding => "being forwarded",
             CallState::Answering => "being answered",
             CallState::Connecting => "connecting",
             CallState::Connected => "connected",

@@ -19,6 +19,8 @@ pub(super) struct Remote {
     pub agreed: Option<NegotiatedMedia>,
     /// The three-way handshake is over.
     pub confirmed: bool,
+    /// He is known to be where his messages say, before that.
+    pub proven: bool,
     /// Makes one press of the several reports of it.
     pub arbiter: Arbiter,
 }
@@ -55,12 +57,26 @@ pub(super) enum Line {
 
 impl Remote {
     pub fn new(leg: LegId, party: Party, signalling: Signalling) -> Self {
-        Remote { leg, party, signalling, line: Line::Idle, agreed: None, confirmed: false, arbiter: Arbiter::default() }
+        Remote {
+            leg,
+            party,
+            signalling,
+            line: Line::Idle,
+            agreed: None,
+            confirmed: false,
+            proven: false,
+            arbiter: Arbiter::default(),
+        }
     }
 
     /// One side has put the other on hold: audio does not flow both ways (RFC 3264 §8.4: sendonly, recvonly, inactive).
     pub fn on_hold(&self) -> bool {
         self.agreed.as_ref().is_some_and(|media| media.direction != Direction::SendRecv)
+    }
+
+    /// His digits come by RFC 4733.
+    pub fn sends_events(&self) -> bool {
+        self.agreed.as_ref().is_some_and(|media| !media.receive_telephone_events.is_empty())
     }
 
     pub fn participant(&self) -> Participant {
@@ -91,4 +107,16 @@ impl Call {
             EventKind::ParticipantsUpdated { participants: self.participants(), sequence_number: self.sequence_number };
         self.event(kind, Outcome::success(), None, None, now);
     }
+}
+
+/// What was agreed, in one line for the timeline.
+pub(super) fn in_words(media: &NegotiatedMedia) -> String {
+    format!(
+        "{} to {}, {:?}, telephone-event {}{}",
+        media.codec.encoding_name(),
+        media.remote_rtp,
+        media.direction,
+        media.send_telephone_event.map_or("not agreed".to_owned(), |number| number.to_string()),
+        media.srtp.as_ref().map_or(String::new(), |keys| format!(", SRTP {}", keys.send.suite().name())),
+    )
 }

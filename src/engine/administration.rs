@@ -13,7 +13,7 @@ use crate::api::service::{
     Pending, Prompt, PromptAudio, PromptStored, Registration, Stored, Timeline,
 };
 use crate::prompt::{self, Name, Origin, PromptError};
-use crate::rules::{Action, ExplainRequest, Rule, RuleErrors};
+use crate::rules::{ExplainRequest, Rule, RuleErrors};
 use crate::store::{CallPage, StoreError, Subscription};
 
 impl Administration for Engine {
@@ -271,11 +271,6 @@ impl Engine {
 
     async fn put_rule(&self, name: &str, document: &Value, existing: Existing) -> Result<Stored, AdminError> {
         let rule = Rule::from_json(document)?;
-        if let Some(Action::Forward { to }) =
-            [Some(&rule.action), rule.on_failure.as_ref()].into_iter().flatten().find(|a| a.kind() == "forward")
-        {
-            return Err(AdminError::NotImplemented(format!("forward to {to}: forwarding comes with a later release")));
-        }
         let mut rules = self.hub.store.rules().await?;
         let there = rules.iter().position(|other| other.name == name);
         match (there, existing) {

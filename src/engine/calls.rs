@@ -44,8 +44,17 @@ impl Calls for Engine {
     fn redirect(&self, token: String, to: Party) -> Pending<'_, (), CallError> {
         Box::pin(async move {
             let inbox = self.inbox_of_token(&token)?;
-            let to = outgoing::route(&self.hub, &to, &Asker::Application).await?.target;
-            self.decide(&inbox, Command::Redirect { to }).await
+            let command = match to {
+                // Whoever calls finds his way to an address; to users and numbers only we know it.
+                Party::Sip(to) if outgoing::user_named(&self.hub, &Party::Sip(to.clone())).is_none() => {
+                    Command::Redirect { to }
+                }
+                to => {
+                    outgoing::check(&self.hub, &to, &Asker::Application)?;
+                    Command::Forward { to }
+                }
+            };
+            self.decide(&inbox, command).await
         })
     }
 
@@ -190,6 +199,7 @@ async fn create(hub: &Arc<Hub>, wish: CreateCall) -> Result<CallProperties, Call
         started: now,
         route: Some(route),
         headers: wish.headers,
+        hops: 0,
         peer: callee,
     };
     let properties = CallProperties {

@@ -77,7 +77,7 @@ pub fn announce(
 }
 
 /// What applications see of a caller's own headers: User-to-User and X- (ACS custom calling context).
-fn custom_headers(invitation: &Invitation) -> BTreeMap<String, String> {
+pub(super) fn custom_headers(invitation: &Invitation) -> BTreeMap<String, String> {
     let custom = |name: &str| {
         name.eq_ignore_ascii_case("user-to-user") || name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
     };

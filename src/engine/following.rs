@@ -47,7 +47,7 @@ impl Signalling {
         let stack_leg = self.hunts.stack_leg(call_leg);
         let terms = match self.guarded(|agent| agent.accept_referral(stack_leg, now)) {
             Some(Ok(terms)) => terms,
-            Some(Err(error)) => return self.tell(call_leg, CallMessage::LegRefused(error)),
+            Some(Err(error)) => return self.tell(call_leg, CallMessage::LegRefused(call_leg, error)),
             None => return,
         };
         wish.invite.media = LocalMedia { srtp: wish.invite.media.srtp, ..terms.media };

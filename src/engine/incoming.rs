@@ -72,7 +72,8 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
         rule: decision.rule.clone(),
         started: now,
         route: None,
-        headers: Vec::new(),
+        headers: super::deliveries::custom_headers(&invitation).into_iter().collect(),
+        hops: super::forwarding::hops(&invitation),
         peer: invitation.identity.clone(),
     };
     tracing::info!(id = %about.id, from = %decision.from, to = %decision.to, rule = decision.rule.as_deref(), "incoming call");
@@ -142,9 +143,13 @@ fn beginning(
     let failure = decision.on_failure.clone();
     let action = match &decision.action {
         None => {
-            beginning.first.push(Command::Reject { reason: RejectReason::NotFound });
+            beginning.first.push(match super::forwarding::by_default(hub, &invitation.identity, &about.to) {
+                Some(to) => Command::Forward { to },
+                None => Command::Reject { reason: RejectReason::NotFound },
+            });
             return beginning;
         }
+
         Some(Action::Webhook { subscription }) => {
             match super::deliveries::announce(hub, subscription, about, setup, invitation) {
                 Ok(()) => {
@@ -157,7 +162,12 @@ fn beginning(
                 }
             }
         }
-        Some(other) => other.clone(),
+        Some(other) => {
+            if let Action::Forward { .. } = other {
+                beginning.fallback = failure.map(|action| (now, action));
+            }
+            other.clone()
+        }
     };
     match local_application(action, &about.from) {
         Ok((Some(flow), first)) => {
@@ -197,7 +207,7 @@ pub fn local_application(action: Action, caller: &Party) -> Result<(Option<Answe
             Ok((None, vec![Command::Reject { reason }]))
         }
         Action::Webhook { subscription } => Err(format!("webhook {subscription} cannot be asked at this point")),
-        Action::Forward { to } => Err(format!("forward to {to}: forwarding comes with a later release")),
+        Action::Forward { to } => Ok((None, vec![Command::Forward { to: party(&rules::normalise(&to)) }])),
     }
 }
 

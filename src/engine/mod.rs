@@ -29,6 +29,7 @@ mod deliveries;
 mod diverted;
 mod encryption;
 mod following;
+mod forwarding;
 mod hunting;
 mod incoming;
 mod metrics;

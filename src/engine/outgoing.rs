@@ -122,10 +122,36 @@ pub async fn route(hub: &Hub, target: &Party, asker: &Asker) -> Result<Route, Ca
             let failover = failover.unwrap_or_default();
             Ok(Route { target, leads: up, next_round: Verdict::Trouble, failover, notes, user: None, toll })
         }
-        Party::User(name) => Err(bad(format!(
-            "there is no user {name}: add one under /v1/users, or call sip:user@host or a phone number"
-        ))),
+        Party::User(name) => Err(bad(nobody(name))),
     }
+}
+
+/// Refuses a user that is nobody of ours, and a number that no route or trunk takes.
+pub fn check(hub: &Hub, target: &Party, asker: &Asker) -> Result<(), CallError> {
+    if user_named(hub, target).is_some() {
+        return Ok(());
+    }
+    let problem = match target {
+        Party::Sip(_) => None,
+        Party::Phone(number) => hub.trunks.load().decide(number, asker).problem,
+        Party::User(name) => Some(nobody(name)),
+    };
+    problem.map_or(Ok(()), |problem| Err(CallError::BadArgument { field: "targets".into(), problem }))
+}
+
+fn nobody(name: &str) -> String {
+    format!("there is no user {name}: add one under /v1/users, or call sip:user@host or a phone number")
+}
+
+/// The user of ours that somebody is, by name, address or number.
+pub fn user_named(hub: &Hub, target: &Party) -> Option<String> {
+    let policy = hub.policy.load();
+    let user = match target {
+        Party::Sip(address) => policy.user_at(&Uri::parse(address.as_bytes()).ok()?)?,
+        Party::Phone(number) => policy.user_called(number)?,
+        Party::User(name) => policy.users.get(name.strip_prefix("8:acs:").unwrap_or(name))?,
+    };
+    Some(user.name.clone())
 }
 
 /// The way to a user of ours, by name, address or number; none: it is nobody of ours. A user without registered devices
@@ -310,13 +336,13 @@ pub fn limits(failover: &Failover, next_round: Verdict, ring_timeout: Duration) 
 }
 
 /// Sends the INVITE of a call that has its port; which way it goes is for the timeline.
-pub fn place(hub: &Hub, about: &About, place: Place) -> Vec<TimelineEntry> {
+pub fn place(hub: &Hub, about: &About, route: Option<Route>, place: Place) -> Vec<TimelineEntry> {
     let leg: LegId = place.leg;
     let now = hub.clock.now();
     let note = |text: String| TimelineEntry::new(now, Topic::Signalling, text);
-    let Some(route) = about.route.clone() else {
+    let Some(route) = route else {
         let event = LegEvent::Failed { status: 500, phrase: "No Route".into(), reason: None, local: true };
-        hub.calls.tell(hub, &about.id, CallMessage::Leg(event));
+        hub.calls.tell(hub, &about.id, CallMessage::Leg(leg, event));
         return vec![note("there is no route to the target".into())];
     };
     let user = match &place.from {
@@ -333,10 +359,14 @@ pub fn place(hub: &Hub, about: &About, place: Place) -> Vec<TimelineEntry> {
     let first = rounds.first().and_then(|round| round.branches.first());
     let Some((destination, transport)) = first.map(|branch| (branch.destination, branch.transport)) else {
         let event = LegEvent::Failed { status: 480, phrase: "Nobody to call".into(), reason: None, local: true };
-        hub.calls.tell(hub, &about.id, CallMessage::Leg(event));
+        hub.calls.tell(hub, &about.id, CallMessage::Leg(leg, event));
         return route.notes.into_iter().chain(["there is nobody to call".to_owned()]).map(note).collect();
     };
     let limits = limits(&route.failover, route.next_round, place.ring_timeout);
+    let mut headers = about.headers.clone();
+    if about.direction == "inbound" {
+        headers.push(("Max-Forwards".to_owned(), about.hops.to_string()));
+    }
     let invite = OutgoingInvite {
         target: route.target,
         from,
@@ -345,7 +375,7 @@ pub fn place(hub: &Hub, about: &About, place: Place) -> Vec<TimelineEntry> {
         transport,
         credentials: None,
         media: place.media,
-        headers: about.headers.clone(),
+        headers,
         ring_timeout: place.ring_timeout,
     };
     let wish = HuntWish { invite, rounds, limits, redirects: route.failover.redirects };

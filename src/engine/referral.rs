@@ -14,7 +14,6 @@ use crate::session::{Direction, LegId, LocalMedia};
 use crate::sip::access::Identity;
 use crate::sip::leg::{LegCommand, OutgoingInvite, Party as SipParty, Referral};
 use crate::sip::message::{Host, Uri};
-use crate::trunk::route::Asker;
 
 /// What a target is refused with that we find no way to.
 const NO_WAY: u16 = 404;
@@ -31,7 +30,7 @@ pub fn may_refer(hub: &Hub, who: &Identity) -> bool {
 
 /// Finds the way to the target, in a task of its own, and has the leg follow it, or refuse. The routes know on whose
 /// behalf it is; all places that they name are called as for an outgoing call.
-pub fn follow(hub: &Arc<Hub>, about: &About, leg: LegId, referral: Referral) {
+pub fn follow(hub: &Arc<Hub>, about: &About, who: Identity, leg: LegId, referral: Referral) {
     let (hub, about) = (Arc::clone(hub), about.clone());
     tokio::spawn(async move {
         // A number goes by the routes; but the dialog that is to be replaced is where the address says, and nowhere else.
@@ -40,17 +39,13 @@ pub fn follow(hub: &Arc<Hub>, about: &About, leg: LegId, referral: Referral) {
             number @ Party::Phone(_) if referral.replaces.is_none() => number,
             _ => Party::Sip(referral.target.uri.clone()),
         };
-        let asker = match &about.peer {
-            Identity::User(name) => Asker::User(name.clone()),
-            Identity::Trunk(name) => Asker::Trunk(name.clone()),
-            Identity::Stranger => Asker::Stranger,
-        };
+        let asker = super::forwarding::asker(&who);
         let mut toll = None;
         let found = outgoing::route(&hub, &target, &asker).await.map_err(|problem| vec![problem.to_string()]);
         let found = found.and_then(|mut route| {
             toll = route.toll.take();
             let (notes, user) = (std::mem::take(&mut route.notes), route.user.take());
-            wish(&hub, &about, route, referral.headers).map(|wish| (wish, user, notes.clone())).ok_or(notes)
+            wish(&hub, &about, leg, route, referral.headers).map(|wish| (wish, user, notes.clone())).ok_or(notes)
         });
         let (signal, texts) = match found {
             Ok((wish, user, mut notes)) => {
@@ -77,8 +72,10 @@ pub fn follow(hub: &Arc<Hub>, about: &About, leg: LegId, referral: Referral) {
 }
 
 /// The hunt for the target, on behalf of the one that we are on this call; none: there is nobody to call.
-fn wish(hub: &Hub, about: &About, route: Route, headers: Vec<(String, String)>) -> Option<HuntWish> {
-    let us = if about.direction == "inbound" { &about.to } else { &about.from };
+fn wish(hub: &Hub, about: &About, leg: LegId, route: Route, headers: Vec<(String, String)>) -> Option<HuntWish> {
+    // To whom a call was forwarded we are the caller.
+    let to_caller = about.direction == "inbound" && leg == about.leg;
+    let us = if to_caller { &about.to } else { &about.from };
     let user = match us {
         Party::Phone(number) => Some(number.clone()),
         Party::Sip(address) => {

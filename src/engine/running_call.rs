@@ -10,13 +10,15 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
 use super::Hub;
+use super::forwarding::{self, Reached, Unreached};
 use super::metrics::count;
+use super::outgoing::Route;
 use super::signalling::Signal;
 use super::timeline::Timeline;
 use crate::api::calling::events::CallNames;
 use crate::api::service::{CallError, CallProperties, CallRecord, ConnectionState, Timeline as ShownTimeline};
 use crate::call::{
-    Call, CallState, Clips, Command, Event, EventKind, LoadFailure, LoadId, Output, Participant, Party, Refusal,
+    Call, CallState, Clips, Command, Event, EventKind, LoadFailure, LoadId, Output, Participant, Party, Place, Refusal,
     RejectReason, Reply, TimelineEntry, Topic,
 };
 use crate::flow::AnswerFlow;
@@ -26,6 +28,7 @@ use crate::session::{Codec, LegId};
 use crate::sip::access::Identity;
 use crate::sip::leg::{CommandError, LegCommand, LegEvent};
 use crate::time::Time;
+use crate::trunk::route::Asker;
 
 /// Messages that may wait for a call. A full inbox means that the task is stuck or flooded: the sender drops the
 /// message and counts a failure; media and signalling never wait for a call.
@@ -38,9 +41,11 @@ pub enum CallMessage {
     /// A remote application takes the incoming call, on these terms.
     Take(Box<Terms>, oneshot::Sender<Result<CallProperties, CallError>>),
     /// From signalling.
-    Leg(LegEvent),
+    Leg(LegId, LegEvent),
     /// Signalling could not carry out a leg command.
-    LegRefused(CommandError),
+    LegRefused(LegId, CommandError),
+    /// Who the call is to go on to was found, or not.
+    Reached(Result<Box<Reached>, Unreached>),
     /// For the timeline.
     Note(TimelineEntry),
     /// From the media threads.
@@ -115,10 +120,12 @@ pub struct About {
     pub started: Time,
     /// Who is at the other end, as far as it is proved (incoming) or chosen (outgoing).
     pub peer: Identity,
-    /// Headers for the callee (outgoing): the application's own.
+    /// Headers for the callee: the application's own (outgoing), or the caller's for whom the call goes on to.
     pub headers: Vec<(String, String)>,
     /// The way to the callee (outgoing).
-    pub route: Option<super::outgoing::Route>,
+    pub route: Option<Route>,
+    /// How many more hands the call may go through (incoming).
+    pub hops: u8,
 }
 
 /// What else a call starts with.
@@ -140,7 +147,7 @@ pub fn spawn(hub: Arc<Hub>, call: Call, about: About, beginning: Beginning, inbo
     // An error's span: whatever level is logged, a call's lines name it.
     let span = tracing::error_span!("call", id = %about.id);
     let timeline = Timeline::new(hub.config.timeline_entries);
-    let guard = Release { hub: Arc::clone(&hub), id: about.id.clone(), leg: about.leg, ended: false };
+    let guard = Release { hub: Arc::clone(&hub), id: about.id.clone(), legs: vec![about.leg], ended: false };
     let mut running = RunningCall {
         hub,
         call,
@@ -151,6 +158,8 @@ pub fn spawn(hub: Arc<Hub>, call: Call, about: About, beginning: Beginning, inbo
         timeline,
         connected: None,
         guard,
+        on_behalf: None,
+        callee: None,
         placed: false,
         codec: None,
         playing: Vec::new(),
@@ -178,6 +187,10 @@ struct RunningCall {
     timeline: Timeline,
     connected: Option<Time>,
     guard: Release,
+    /// Who had the call forwarded, where it was not a rule.
+    on_behalf: Option<Asker>,
+    /// The one whom the call goes on to.
+    callee: Option<(Route, Identity)>,
     /// Whether a leg command has been given already.
     placed: bool,
     /// The codec that the leg is sent, once there is one.
@@ -190,8 +203,9 @@ impl RunningCall {
     async fn run(mut self, mut inbox: mpsc::Receiver<CallMessage>) {
         self.carry_out();
         while !self.guard.ended {
-            let deadline =
-                [self.call.deadline(), self.fallback.as_ref().map(|(at, _)| *at)].into_iter().flatten().min();
+            let forwarded = self.call.state() == CallState::Forwarding;
+            let fallback = self.fallback.as_ref().filter(|_| !forwarded).map(|(at, _)| *at);
+            let deadline = [self.call.deadline(), fallback].into_iter().flatten().min();
             let alarm = async {
                 match deadline {
                     Some(at) => tokio::time::sleep_until(self.hub.clock.instant(at)).await,
@@ -218,8 +232,10 @@ impl RunningCall {
 
     fn alarm(&mut self) {
         let now = self.hub.clock.now();
+        // A call that goes on to somebody falls back when he is not reached.
+        let forwarded = self.call.state() == CallState::Forwarding;
         if let Some((at, action)) = self.fallback.take() {
-            if at <= now {
+            if at <= now && !forwarded {
                 self.fall_back(action, now);
             } else {
                 self.fallback = Some((at, action));
@@ -251,6 +267,9 @@ impl RunningCall {
         let now = self.hub.clock.now();
         match message {
             CallMessage::Command(command, reply) => {
+                if matches!(command, Command::Forward { .. }) {
+                    self.on_behalf = Some(Asker::Application);
+                }
                 let answer = self.command(command, now).map_err(CallError::from);
                 let _ = reply.send(answer);
             }
@@ -258,14 +277,19 @@ impl RunningCall {
                 let answer = self.answer_for(*terms, now);
                 let _ = reply.send(answer);
             }
-            CallMessage::Leg(event) => {
+            CallMessage::Leg(leg, event) => {
                 if let LegEvent::Replaced { identity, .. } = &event {
-                    self.about.peer.clone_from(identity);
-                    self.call.let_refer(super::referral::may_refer(&self.hub, identity));
+                    let who = match &mut self.callee {
+                        Some((_, who)) if leg != self.about.leg => who,
+                        _ => &mut self.about.peer,
+                    };
+                    who.clone_from(identity);
+                    self.call.let_refer(leg, super::referral::may_refer(&self.hub, identity));
                 }
-                self.call.leg_event(self.about.leg, event, now);
+                self.call.leg_event(leg, event, now);
             }
-            CallMessage::LegRefused(error) => self.call.leg_refused(self.about.leg, &error, now),
+            CallMessage::LegRefused(leg, error) => self.call.leg_refused(leg, &error, now),
+            CallMessage::Reached(found) => self.reached(found, now),
             CallMessage::Note(entry) => self.note(entry),
             CallMessage::Media(MediaEvent::Tapped { packets, .. }) => {
                 if !self.hub.captures.append(&self.about.id, packets) {
@@ -330,6 +354,31 @@ impl RunningCall {
         result
     }
 
+    /// The way to the one whom the call goes on to.
+    fn reached(&mut self, found: Result<Box<Reached>, Unreached>, now: Time) {
+        match found {
+            Ok(reached) => {
+                let Reached { leg, route, who } = *reached;
+                self.guard.legs.push(leg);
+                let may_refer = super::referral::may_refer(&self.hub, &who);
+                self.callee = Some((route, who));
+                self.call.reached(leg, may_refer, now);
+            }
+            Err(Unreached { status, problem }) => self.call.not_reached(status, &problem, now),
+        }
+    }
+
+    /// The way that a leg of the call's takes; the callee's address may be of another network than the caller's.
+    fn way_of(&self, mut place: Place) -> (Option<Route>, Place) {
+        let Some((route, _)) = self.callee.as_ref().filter(|_| place.leg != self.about.leg) else {
+            return (self.about.route.clone(), place);
+        };
+        if let Some(first) = route.leads.first().and_then(|lead| lead.round.branches.first()) {
+            place.media.address = self.hub.settings_towards(first.destination.ip()).advertised;
+        }
+        (Some(route.clone()), place)
+    }
+
     /// Carries out what the call asks, until it asks nothing more.
     fn carry_out(&mut self) {
         loop {
@@ -360,22 +409,45 @@ impl RunningCall {
 
     fn output(&mut self, output: Output) {
         match output {
-            // A rule that rejects or redirects does so without ringing first.
+            // A rule that rejects or redirects does so without ringing first; one that forwards rings when the callee does.
             Output::Leg(_, LegCommand::Ring)
                 if !self.placed
                     && matches!(
                         self.wishes.front(),
-                        Some(Command::Reject { .. } | Command::Redirect { .. } | Command::Answer { .. })
+                        Some(
+                            Command::Reject { .. }
+                                | Command::Redirect { .. }
+                                | Command::Forward { .. }
+                                | Command::Answer { .. }
+                        )
                     ) => {}
             Output::Leg(leg, command) => {
                 self.placed = true;
                 self.hub.signal(Signal::Command(leg, command));
             }
             Output::Place(place) => {
-                let entries = super::outgoing::place(&self.hub, &self.about, *place);
-                entries.into_iter().for_each(|entry| self.note(entry));
+                let leg = place.leg;
+                let (route, place) = self.way_of(*place);
+                let entries = super::outgoing::place(&self.hub, &self.about, route, place);
+                entries.into_iter().for_each(|entry| self.note(entry.on(leg)));
             }
-            Output::Follow(leg, referral) => super::referral::follow(&self.hub, &self.about, leg, *referral),
+            Output::Reach { to } => {
+                let asker = self.on_behalf.take().unwrap_or_else(|| forwarding::asker(&self.about.peer));
+                forwarding::reach(&self.hub, &self.about, asker, to);
+            }
+            Output::NotForwarded { status } => {
+                self.callee = None;
+                let now = self.hub.clock.now();
+                match self.fallback.take() {
+                    Some((_, action)) => self.fall_back(action, now),
+                    None => self.wishes.push_back(Command::Reject { reason: RejectReason::As(status) }),
+                }
+            }
+            Output::Follow(leg, referral) => {
+                let callee = self.callee.as_ref().filter(|_| leg != self.about.leg);
+                let who = callee.map_or(&self.about.peer, |(_, who)| who).clone();
+                super::referral::follow(&self.hub, &self.about, who, leg, *referral);
+            }
             Output::Media(command) => self.media(command),
             Output::Load { load, sources } => self.load(load, sources),
             Output::Event(event) => self.tell(*event),
@@ -397,7 +469,7 @@ impl RunningCall {
     /// the media thread encodes live.
     fn encode_ahead(&mut self, command: &MediaCommand) {
         match command {
-            MediaCommand::Connect { media, .. } => self.codec = Some(media.codec),
+            MediaCommand::Connect { leg, media } if *leg == self.about.leg => self.codec = Some(media.codec),
             MediaCommand::Play { clips, .. } => self.playing.clone_from(clips),
             _ => return,
         }
@@ -488,7 +560,9 @@ impl RunningCall {
 
     fn state(&self) -> ConnectionState {
         match self.call.state() {
-            CallState::Ringing | CallState::Answering | CallState::Connecting => ConnectionState::Connecting,
+            CallState::Ringing | CallState::Forwarding | CallState::Answering | CallState::Connecting => {
+                ConnectionState::Connecting
+            }
             CallState::Connected => ConnectionState::Connected,
             CallState::Releasing => ConnectionState::Disconnecting,
             CallState::Ended => ConnectionState::Disconnected,
@@ -555,7 +629,8 @@ impl RunningCall {
 struct Release {
     hub: Arc<Hub>,
     id: String,
-    leg: LegId,
+    /// The first is the one whose thread media are on.
+    legs: Vec<LegId>,
     ended: bool,
 }
 
@@ -564,11 +639,14 @@ impl Drop for Release {
         if !self.ended {
             count(&self.hub.metrics.failures, "call task");
             tracing::error!(id = %self.id, "a call's task failed; its leg and media are freed");
-            self.hub.signal(Signal::Command(self.leg, LegCommand::Hangup { reason: None }));
-            let _ = self.hub.media.send(self.leg.0, MediaCommand::Close { leg: self.leg });
+            let thread = self.legs.first().map_or(0, |leg| leg.0);
+            for leg in self.legs.iter().copied() {
+                self.hub.signal(Signal::Command(leg, LegCommand::Hangup { reason: None }));
+                let _ = self.hub.media.send(thread, MediaCommand::Close { leg });
+            }
         }
         // Its owner's entry goes with whoever is last, the stack or the call.
-        self.hub.signal(Signal::Released(self.leg));
+        self.legs.iter().for_each(|leg| self.hub.signal(Signal::Released(*leg)));
         self.hub.calls.remove(&self.id);
         self.hub.metrics.calls_active.dec();
     }

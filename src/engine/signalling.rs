@@ -185,12 +185,12 @@ impl Signalling {
                 }
                 if let Some(done) = self.hunts.command(leg, &command, now) {
                     if let Err(error) = done {
-                        self.tell(leg, CallMessage::LegRefused(error));
+                        self.tell(leg, CallMessage::LegRefused(leg, error));
                     }
                     return self.hunt_on(leg);
                 }
                 if let Some(Err(error)) = self.guarded(|agent| agent.command(leg, command, now)) {
-                    self.tell(leg, CallMessage::LegRefused(error));
+                    self.tell(leg, CallMessage::LegRefused(leg, error));
                 }
             }
             Signal::Request(request, reply) => {
@@ -302,7 +302,7 @@ impl Signalling {
                 if self.hunts.event(&self.hub, leg, &event, now) {
                     return self.hunt_on(self.hunts.call_leg(leg));
                 }
-                self.tell(leg, CallMessage::Leg(event));
+                self.tell(leg, CallMessage::Leg(leg, event));
             }
             AgentOutput::Trace { leg, flow, peer, first_line, retransmission, bytes } => {
                 if flow == Flow::Received {
@@ -363,12 +363,12 @@ impl Signalling {
                     if let Some(Err(error)) = self.guarded(|agent| agent.command(stack_leg, command, now))
                         && self.hunts.stack_leg(leg) == stack_leg
                     {
-                        self.tell(leg, CallMessage::LegRefused(error));
+                        self.tell(leg, CallMessage::LegRefused(leg, error));
                     }
                 }
                 Doing::Tell(leg, event) => {
                     if !self.followed(leg, &event, now) {
-                        self.tell(leg, CallMessage::Leg(event));
+                        self.tell(leg, CallMessage::Leg(leg, event));
                     }
                 }
                 Doing::Note(leg, text) => {

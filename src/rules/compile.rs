@@ -421,7 +421,7 @@ fn check_action(action: &Action, field: &str, errors: &mut Vec<RuleError>) {
             }
         }
         Action::Redirect { to } => check_target(to, &format!("{field}.redirect.to"), errors),
-        Action::Forward { to } => check_target(to, &format!("{field}.forward.to"), errors),
+        Action::Forward { to } => check_callee(to, &format!("{field}.forward.to"), errors),
         Action::Reject { .. } => {}
     }
 }
@@ -463,6 +463,14 @@ fn check_collect(collect: &Collect, field: &str, errors: &mut Vec<RuleError>) {
 }
 
 /// A SIP or tel URI, or a number with `+`.
+/// A target, or the number of a user's telephone without `+`.
+fn check_callee(to: &str, field: &str, errors: &mut Vec<RuleError>) {
+    let extension = (1..=32).contains(&to.len()) && to.bytes().all(|b| b.is_ascii_digit() || b"*#".contains(&b));
+    if !extension {
+        check_target(to, field, errors);
+    }
+}
+
 fn check_target(to: &str, field: &str, errors: &mut Vec<RuleError>) {
     let plain = to.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"".contains(&b)) && to.len() <= MAX_TEXT;
     let target = normalise(to);

@@ -165,9 +165,10 @@ pub enum Action {
         /// Why.
         reason: RejectReason,
     },
-    /// Place the call on to a target.
+    /// Call somebody for the caller, on all of his devices where he is a user, and connect the two. `onFailure` says
+    /// what is done when he does not answer; otherwise the caller is told why.
     Forward {
-        /// A SIP URI or a phone number with `+`.
+        /// A SIP URI, a user's address or number, or a phone number with `+`.
         to: String,
     },
 }

@@ -463,7 +463,7 @@ fn errors_name_the_field_and_what_is_allowed() {
         (json!({"redirect": {"to": "y"}}), "action.redirect.to: "),
         (json!({"redirect": {"to": "sip:"}}), "action.redirect.to: "),
         (json!({"redirect": {"to": "sip:x@y>\r\nX: y"}}), "action.redirect.to: "),
-        (json!({"forward": {"to": "0207"}}), "action.forward.to: "),
+        (json!({"forward": {"to": "02-07"}}), "action.forward.to: "),
         (json!({"reject": {"reason": "bored"}}), "action.reject.reason: "),
         (json!({"webhook": {"subscription": ""}}), "action.webhook.subscription: "),
         (json!({"webhook": {"subscription": "a"}, "reject": {"reason": "busy"}}), "action: "),

@@ -58,6 +58,7 @@ mod audio;
 mod baresip;
 mod builtin;
 mod extensions;
+mod forwarded;
 mod kamailio;
 mod linphone;
 mod moved;

@@ -610,6 +610,8 @@ impl World {
             }
             Output::Event(event) => self.tell(*event),
             Output::Note(note) => self.notes.push(note),
+            // No scenario forwards.
+            Output::Reach { .. } | Output::NotForwarded { .. } => unreachable!(),
             Output::Ended(record) => self.records.push(*record),
         }
     }

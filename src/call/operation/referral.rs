@@ -3,6 +3,7 @@
 //! party under the same name.
 
 use super::super::{Call, CallState, Output, Party, Topic};
+use crate::session::LegId;
 use crate::sip::leg::{LegCommand, Party as SipParty, Referral};
 use crate::time::Time;
 
@@ -21,9 +22,12 @@ impl Call {
         self.outputs.push_back(Output::Follow(self.remote.leg, Box::new(referral)));
     }
 
-    /// May the other side refer us from now on? It is asked anew whenever another party is there.
-    pub fn let_refer(&mut self, allowed: bool) {
-        self.settings.follow_referrals = allowed;
+    /// May the party on that leg refer us from now on? It is asked anew whenever another one is there.
+    pub fn let_refer(&mut self, leg: LegId, allowed: bool) {
+        match &mut self.callee {
+            Some(callee) if leg != self.remote.leg => callee.may_refer = allowed,
+            _ => self.settings.follow_referrals = allowed,
+        }
     }
 
     /// The leg goes on with another party.

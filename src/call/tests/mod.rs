@@ -1,5 +1,6 @@
 //! Calls on a virtual clock.
 
+mod forward;
 mod ivr;
 mod lifecycle;
 mod play;

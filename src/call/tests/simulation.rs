@@ -32,11 +32,15 @@ struct Simulation {
     opens: usize,
     ended: usize,
     hung_up: bool,
+    /// Callees that were looked for.
+    sought: u64,
 }
 
 #[expect(clippy::large_enum_variant, reason = "what is large is rare: a box gains nothing")]
 enum Owed {
-    Leg(LegEvent),
+    Leg(LegId, LegEvent),
+    Reached(LegId),
+    NotReached,
     Media(MediaEvent),
     Load(LoadId, Result<Clips, LoadFailure>),
 }
@@ -62,6 +66,7 @@ impl Simulation {
             opens: 0,
             ended: 0,
             hung_up: false,
+            sought: 0,
         }
     }
 
@@ -115,7 +120,11 @@ impl Simulation {
             }
             5 => {
                 let event = self.leg_event();
-                let leg = if self.random.below(10) == 0 { LegId(99) } else { LEG };
+                let leg = match (self.random.below(10), self.call.callee_leg()) {
+                    (0, _) => LegId(99),
+                    (1..=4, Some(callee)) => callee,
+                    _ => LEG,
+                };
                 // Legs end rarely here, or no call would ever be connected.
                 if !event.is_final() || self.random.below(8) == 0 {
                     self.call.leg_event(leg, event, self.now);
@@ -143,7 +152,9 @@ impl Simulation {
 
     fn give(&mut self, owed: Owed) {
         match owed {
-            Owed::Leg(event) => self.call.leg_event(LEG, event, self.now),
+            Owed::Leg(leg, event) => self.call.leg_event(leg, event, self.now),
+            Owed::Reached(leg) => self.call.reached(leg, true, self.now),
+            Owed::NotReached => self.call.not_reached(404, "nobody", self.now),
             Owed::Media(event) => self.call.media_event(event, self.now),
             Owed::Load(load, result) => self.call.loaded(load, result, self.now),
         }
@@ -181,13 +192,28 @@ impl Simulation {
             assert_eq!(self.ended, 0, "after the end: {output:?}");
             match output {
                 Output::Leg(leg, command) => {
-                    assert_eq!(leg, LEG);
-                    self.on_leg_command(command);
+                    assert!(leg == LEG || leg.0 > 100 && leg.0 <= 100 + self.sought);
+                    self.on_leg_command(leg, command);
                 }
-                Output::Place(_) => {
-                    self.owe(Owed::Leg(LegEvent::Ringing { status: 180 }));
-                    self.owe_acceptance();
+                Output::Place(place) => {
+                    self.owe(Owed::Leg(place.leg, LegEvent::Ringing { status: 180 }));
+                    let media = negotiated(Direction::SendRecv);
+                    self.owe(Owed::Leg(place.leg, LegEvent::EarlyMedia { media, proven: true }));
+                    match self.random.below(4) {
+                        0 if place.leg != LEG => {
+                            let (phrase, reason) = ("Busy Here".to_owned(), None);
+                            let failed = LegEvent::Failed { status: 486, phrase, reason, local: false };
+                            self.owe(Owed::Leg(place.leg, failed));
+                        }
+                        _ => self.owe_acceptance(place.leg),
+                    }
                 }
+                Output::Reach { .. } => {
+                    self.sought += 1;
+                    let found = self.random.below(5) != 0;
+                    self.owe(if found { Owed::Reached(LegId(100 + self.sought)) } else { Owed::NotReached });
+                }
+                Output::NotForwarded { status } => assert!((400..700).contains(&status)),
                 Output::Follow(..) => {}
                 Output::Media(command) => self.on_media_command(command),
                 Output::Load { load, sources } => {
@@ -239,31 +265,35 @@ impl Simulation {
         }
     }
 
-    fn owe_acceptance(&mut self) {
+    fn owe_acceptance(&mut self, leg: LegId) {
         let media = Some(negotiated(Direction::SendRecv));
-        self.owe(Owed::Leg(LegEvent::Accepted { media }));
-        self.owe(Owed::Leg(LegEvent::Confirmed));
+        self.owe(Owed::Leg(leg, LegEvent::Accepted { media }));
+        self.owe(Owed::Leg(leg, LegEvent::Confirmed));
     }
 
-    fn on_leg_command(&mut self, command: LegCommand) {
+    fn on_leg_command(&mut self, leg: LegId, command: LegCommand) {
         let cause = match command {
-            LegCommand::Accept { .. } => return self.owe_acceptance(),
+            LegCommand::Accept { .. } => return self.owe_acceptance(leg),
+            LegCommand::Progress { .. } => {
+                let (media, proven) = (negotiated(Direction::SendRecv), self.random.below(2) == 0);
+                return self.owe(Owed::Leg(leg, LegEvent::EarlyMedia { media, proven }));
+            }
             LegCommand::Refuse { status, .. } => EndCause::Refused(status),
             LegCommand::Redirect { .. } => EndCause::Refused(302),
             LegCommand::Hangup { .. } => EndCause::Bye,
             _ => return,
         };
         if self.random.below(10) == 0 {
-            self.call.leg_refused(LEG, &CommandError::WrongState { state: "odd" }, self.now);
+            self.call.leg_refused(leg, &CommandError::WrongState { state: "odd" }, self.now);
         }
-        self.owe(Owed::Leg(LegEvent::Ended { by: Side::Local, cause, reason: None }));
+        self.owe(Owed::Leg(leg, LegEvent::Ended { by: Side::Local, cause, reason: None }));
     }
 
     fn on_media_command(&mut self, command: MediaCommand) {
         let leg = command.leg();
         let answer = match command {
             MediaCommand::Open { .. } => {
-                self.opens += 1;
+                self.opens += usize::from(leg == LEG);
                 if self.random.below(20) == 0 {
                     MediaEvent::OpenFailed { leg, reason: "none left".to_owned() }
                 } else {
@@ -279,7 +309,7 @@ impl Simulation {
             }
             MediaCommand::SendTones { id, .. } => MediaEvent::TonesSent { leg, id },
             MediaCommand::Close { .. } => {
-                self.closes += 1;
+                self.closes += usize::from(leg == LEG);
                 MediaEvent::Closed { leg, statistics: StreamStatistics::default(), heard: None }
             }
             _ => return,
@@ -347,7 +377,8 @@ impl Simulation {
                     callback: None,
                 })
             }
-            28 | 29 => Command::CancelMedia,
+            28 => Command::CancelMedia,
+            29 => Command::Forward { to: stranger() },
             30..=32 => Command::StartContinuousDtmf { party: self.party(), context, callback: None },
             33 => Command::StopContinuousDtmf { party: self.party(), context, callback: None },
             _ => {
@@ -380,7 +411,7 @@ impl Simulation {
     }
 
     fn media_event(&mut self) -> MediaEvent {
-        let leg = LEG;
+        let leg = self.call.callee_leg().filter(|_| self.random.below(3) == 0).unwrap_or(LEG);
         let number = self.random.below(40);
         match self.random.below(60) {
             0 => MediaEvent::Silent { leg, for_: Duration::from_secs(30) },

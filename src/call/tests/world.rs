@@ -17,6 +17,8 @@ use crate::sip::leg::{EndCause, LegCommand, LegEvent, Side};
 use crate::time::Time;
 
 pub const LEG: LegId = LegId(7);
+/// Of the one whom a call is forwarded to.
+pub const CALLEE: LegId = LegId(8);
 
 pub fn caller() -> Party {
     Party::Phone("+15550100".to_owned())
@@ -84,7 +86,8 @@ pub enum Callee {
 #[expect(clippy::large_enum_variant, reason = "what is large is rare: a box gains nothing")]
 #[derive(Clone, Debug)]
 pub enum Input {
-    Leg(LegEvent),
+    Leg(LegId, LegEvent),
+    Reached,
     Media(MediaEvent),
     Loaded(LoadId, Result<Clips, LoadFailure>),
     Press(Digit),
@@ -94,6 +97,8 @@ pub struct World {
     pub call: Call,
     pub now: Time,
     pub ports: bool,
+    /// Our caller is known to be where he says.
+    pub proven: bool,
     pub callee: Callee,
     /// How long a load takes.
     pub load_time: Duration,
@@ -103,6 +108,11 @@ pub struct World {
     pub leg_commands: Vec<LegCommand>,
     pub media_commands: Vec<MediaCommand>,
     pub placed: Vec<Place>,
+    /// What a callee's leg was told.
+    pub callee_commands: Vec<LegCommand>,
+    /// Whom the call is to go on to, and what the caller was to be refused with where he is not to be had.
+    pub sought: Vec<Party>,
+    pub not_forwarded: Vec<u16>,
     pub followed: Vec<crate::sip::leg::Referral>,
     pub ended: Vec<CallRecord>,
     scheduled: BTreeMap<(Time, u64), Input>,
@@ -115,6 +125,7 @@ impl World {
             call,
             now: Time::EPOCH,
             ports: true,
+            proven: true,
             callee: Callee::Answers,
             load_time: Duration::ZERO,
             events: Vec::new(),
@@ -122,6 +133,9 @@ impl World {
             leg_commands: Vec::new(),
             media_commands: Vec::new(),
             placed: Vec::new(),
+            callee_commands: Vec::new(),
+            sought: Vec::new(),
+            not_forwarded: Vec::new(),
             followed: Vec::new(),
             ended: Vec::new(),
             scheduled: BTreeMap::new(),
@@ -161,7 +175,12 @@ impl World {
     }
 
     pub fn leg_event(&mut self, event: LegEvent) {
-        self.at(Duration::ZERO, Input::Leg(event));
+        self.at(Duration::ZERO, Input::Leg(LEG, event));
+        self.run(0);
+    }
+
+    pub fn callee_event(&mut self, event: LegEvent) {
+        self.at(Duration::ZERO, Input::Leg(CALLEE, event));
         self.run(0);
     }
 
@@ -205,7 +224,8 @@ impl World {
 
     fn give(&mut self, input: Input) {
         match input {
-            Input::Leg(event) => self.call.leg_event(LEG, event, self.now),
+            Input::Leg(leg, event) => self.call.leg_event(leg, event, self.now),
+            Input::Reached => self.call.reached(CALLEE, true, self.now),
             Input::Media(event) => self.call.media_event(event, self.now),
             Input::Loaded(load, result) => self.call.loaded(load, result, self.now),
             Input::Press(digit) => {
@@ -222,21 +242,29 @@ impl World {
             assert!(self.ended.is_empty(), "after the end: {output:?}");
             match output {
                 Output::Leg(leg, command) => {
-                    assert_eq!(leg, LEG);
-                    self.leg_command(&command);
-                    self.leg_commands.push(command);
+                    self.leg_command(leg, &command);
+                    match leg {
+                        LEG => self.leg_commands.push(command),
+                        _ => self.callee_commands.push(command),
+                    }
                 }
+                Output::Reach { to } => {
+                    self.sought.push(to);
+                    self.soon(Input::Reached);
+                }
+                Output::NotForwarded { status } => self.not_forwarded.push(status),
                 Output::Place(place) => {
+                    let leg = place.leg;
                     match self.callee {
                         Callee::Answers => {
-                            self.soon(Input::Leg(LegEvent::Ringing { status: 180 }));
-                            self.accepted();
+                            self.soon(Input::Leg(leg, LegEvent::Ringing { status: 180 }));
+                            self.accepted(leg);
                         }
                         Callee::Refuses(status) => {
                             let (phrase, reason) = ("Words".to_owned(), Some("Q.850;cause=17".to_owned()));
-                            self.soon(Input::Leg(LegEvent::Failed { status, phrase, reason, local: false }));
+                            self.soon(Input::Leg(leg, LegEvent::Failed { status, phrase, reason, local: false }));
                         }
-                        Callee::OnlyRings => self.soon(Input::Leg(LegEvent::Ringing { status: 180 })),
+                        Callee::OnlyRings => self.soon(Input::Leg(leg, LegEvent::Ringing { status: 180 })),
                     }
                     self.placed.push(*place);
                 }
@@ -261,27 +289,31 @@ impl World {
         self.at(Duration::ZERO, input);
     }
 
-    fn accepted(&mut self) {
-        self.soon(Input::Leg(LegEvent::Accepted { media: Some(negotiated(Direction::SendRecv)) }));
-        self.soon(Input::Leg(LegEvent::Confirmed));
+    fn accepted(&mut self, leg: LegId) {
+        self.soon(Input::Leg(leg, LegEvent::Accepted { media: Some(negotiated(Direction::SendRecv)) }));
+        self.soon(Input::Leg(leg, LegEvent::Confirmed));
     }
 
-    fn leg_command(&mut self, command: &LegCommand) {
+    fn leg_command(&mut self, leg: LegId, command: &LegCommand) {
         let cause = match command {
-            LegCommand::Accept { .. } => return self.accepted(),
+            LegCommand::Accept { .. } => return self.accepted(leg),
+            LegCommand::Progress { .. } => {
+                let media = negotiated(Direction::SendRecv);
+                return self.soon(Input::Leg(leg, LegEvent::EarlyMedia { media, proven: self.proven }));
+            }
             LegCommand::Refuse { status, .. } => EndCause::Refused(*status),
             LegCommand::Redirect { .. } => EndCause::Refused(302),
             LegCommand::Hangup { .. } => EndCause::Bye,
             _ => return,
         };
-        self.soon(Input::Leg(LegEvent::Ended { by: Side::Local, cause, reason: None }));
+        self.soon(Input::Leg(leg, LegEvent::Ended { by: Side::Local, cause, reason: None }));
     }
 
     fn media_command(&mut self, command: &MediaCommand) {
         let leg = command.leg();
         match command {
             MediaCommand::Open { .. } if self.ports => {
-                self.soon(Input::Media(MediaEvent::Opened { leg, port: 20_000 }))
+                self.soon(Input::Media(MediaEvent::Opened { leg, port: 20_000 + if leg == CALLEE { 2 } else { 0 } }))
             }
             MediaCommand::Open { .. } => {
                 self.soon(Input::Media(MediaEvent::OpenFailed { leg, reason: "no ports left".to_owned() }));

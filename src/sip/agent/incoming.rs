@@ -45,10 +45,12 @@ impl UserAgent {
         let trying = self.response(&leg, &request, 100, arrival.peer);
         self.respond(transaction, &trying, arrival.now);
 
+        let known = identity != Identity::Stranger;
         let invitation = self.invitation(&leg, &request, offer.as_ref(), identity, arrival);
         let patience = self.config.timers.unanswered;
         let expires = request.headers.expires().ok().flatten().map(|s| Duration::from_secs(s.into()));
         self.open_half(&mut leg, Source::of(arrival.peer.remote.ip()));
+        leg.reliable.known = known;
         leg.reliable.wanted = super::reliable::reliability(&request.headers);
         leg.hear_allow(&request.headers);
         leg.incoming = Some(Incoming {

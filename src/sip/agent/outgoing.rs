@@ -43,6 +43,12 @@ const OWN: [Name; 21] = [
     Name::RAck,
 ];
 
+/// Max-Forwards: what a call that was passed on to us has left of it, so that loops through us end.
+fn hops(headers: &[(String, String)]) -> u32 {
+    let given = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(Name::MaxForwards.as_str()));
+    given.and_then(|(_, value)| value.parse().ok()).map_or(MAX_FORWARDS, |left: u32| left.min(MAX_FORWARDS))
+}
+
 /// The most headers that call control may add to an INVITE.
 const MAX_OWN_HEADERS: usize = 64;
 
@@ -105,7 +111,7 @@ impl UserAgent {
         leg.sdp.check(&invite.media).map_err(|problem| (488, problem.to_string()))?;
 
         let mut request = Request::new(Method::Invite, target);
-        request.headers.push_value(Name::MaxForwards, &MAX_FORWARDS);
+        request.headers.push_value(Name::MaxForwards, &hops(&invite.headers));
         push_route(&mut request, &way.route).map_err(|problem| (400, problem))?;
         request.headers.push_value(Name::From, &from);
         request.headers.push_value(Name::To, &to);

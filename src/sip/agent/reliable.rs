@@ -119,7 +119,7 @@ impl UserAgent {
         if !reliable {
             self.respond(id, &response, now);
             if described.is_some() {
-                self.tell_early(leg, peer.transport.is_reliable());
+                self.tell_early(leg, peer.transport.is_reliable() || leg.reliable.known);
             }
             return;
         }

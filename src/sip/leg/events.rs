@@ -94,8 +94,8 @@ pub enum LegEvent {
     EarlyMedia {
         /// What was agreed.
         media: NegotiatedMedia,
-        /// The peer is known to be where its messages say. Not so for an incoming call over UDP whose caller does not
-        /// acknowledge our 183: anybody could have forged it, to send our stream to somebody else.
+        /// The peer is known to be where its messages say. Not so for an incoming call over UDP of somebody unknown who
+        /// does not acknowledge our 183: anybody could have forged it, to send our stream to somebody else.
         proven: bool,
     },
     /// The session stands: the 2xx is sent (incoming) or received and acknowledged (outgoing). Start media now.

@@ -171,6 +171,8 @@ pub(crate) type Body = (Vec<u8>, Described);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reliable {
     pub wanted: Reliability,
+    /// The caller is somebody who is known: his word on where he is counts.
+    pub known: bool,
     /// RSeq of the last one; 0: there was none.
     pub rseq: u32,
     /// The one whose PRACK is awaited.
