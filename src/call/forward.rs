@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::participants::{Line, Remote, Signalling, in_words};
 use super::{Call, CallState, EndedBy, Outcome, Output, Party, Place, Refusal, Reply, Topic};
 use crate::dtmf::info::InfoDigit;
+use crate::dtmf::{Phase, Report};
 use crate::media::{MediaCommand, MediaEvent};
 use crate::session::{LegId, NegotiatedMedia};
 use crate::sip::leg::{CommandError, EndCause, LegCommand, LegEvent, Referral, Side};
@@ -237,6 +238,9 @@ impl Call {
                 self.finish(EndedBy::Engine, Outcome::media_lost(&text), now);
             }
             // Media passes his digits to the caller; nobody else listens to them.
+            MediaEvent::Tone { report: Report { digit, way, phase: Phase::Start, .. }, .. } => {
+                self.note_callee(now, Topic::Dtmf, format!("{digit} pressed, by {way}"));
+            }
             _ => {}
         }
     }

@@ -51,7 +51,9 @@ impl Baresip {
         // It hangs up when a file that it plays is over: two minutes are more than any test takes. A file of another
         // rate than the codec's it would resample, and not well: high tones come out 18 dB too faint.
         write(&at("silence.wav"), &vec![0; rate as usize * 120], rate);
-        write(&at("keys.wav"), &resampled(&recorded_keys(), 8_000, rate), rate);
+        let mut keys = resampled(&recorded_keys(), 8_000, rate);
+        keys.resize(keys.len() + rate as usize * 60, 0);
+        write(&at("keys.wav"), &keys, rate);
         let address = free_address();
         let config = format!(
             "net_interface 127.0.0.1\nsip_listen {address}\nsnd_path {}\naudio_source aufile,{}\nausrc_srate {rate}\n\
@@ -110,7 +112,7 @@ impl Softphone for Baresip {
         self.type_in(&format!("/transfer {uri}\n"));
     }
 
-    /// It hangs up after them.
+    /// It hangs up a minute after them.
     fn play_keys(&mut self) {
         let file = self.folder.path().join("keys.wav");
         self.type_in(&format!("/ausrc aufile,{}\n", file.display()));

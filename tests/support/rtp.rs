@@ -16,6 +16,8 @@ pub struct Packet {
     pub timestamp: u32,
     pub ssrc: u32,
     pub payload: usize,
+    /// The payload's first octet, 0 where there is none.
+    pub first: u8,
 }
 
 impl Packet {
@@ -29,6 +31,7 @@ impl Packet {
             timestamp: word(4),
             ssrc: word(8),
             payload: bytes.len() - 12,
+            first: bytes.get(12).copied().unwrap_or(0),
         }
     }
 
