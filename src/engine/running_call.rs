@@ -376,6 +376,8 @@ impl RunningCall {
         if let Some(first) = route.leads.first().and_then(|lead| lead.round.branches.first()) {
             place.media.address = self.hub.settings_towards(first.destination.ip()).advertised;
         }
+        // The caller's policy is not his.
+        place.media.srtp = self.hub.call_settings.srtp;
         (Some(route.clone()), place)
     }
 
