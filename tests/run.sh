@@ -27,6 +27,9 @@ command -v linphonec >/dev/null || packages+=(linphone-cli) # another phone
 [ -x /usr/sbin/kamailio ] || packages+=(kamailio) # a proxy
 command -v rtpengine >/dev/null || packages+=(rtpengine-daemon)
 command -v sipsak >/dev/null || packages+=(sipsak)
+command -v ffmpeg >/dev/null || packages+=(ffmpeg) # speaks SRTP that is not ours
+libsrtp() { PATH=$PATH:/sbin ldconfig -p | grep -q 'libsrtp2\.so\.1 '; } # the other one
+libsrtp || packages+=(libsrtp2-1)
 python_fits || packages+=(python3 python3-venv)
 major=$(node_major)
 [ "${major:-0}" -ge 20 ] || packages+=(nodejs)
@@ -57,6 +60,8 @@ command -v linphonec >/dev/null || fail "linphonec is missing after installing l
 [ -x /usr/sbin/kamailio ] || fail "kamailio is missing after installing it"
 command -v rtpengine >/dev/null || fail "rtpengine is missing after installing rtpengine-daemon"
 command -v sipsak >/dev/null || fail "sipsak is missing after installing it"
+command -v ffmpeg >/dev/null || fail "ffmpeg is missing after installing it"
+libsrtp || fail "libsrtp2.so.1 is missing after installing libsrtp2-1"
 python_fits || fail "python3 of at least 3.9 with venv is needed, $(python3 --version 2>&1) was found"
 major=$(node_major)
 # Debian 12 has 18, with which the SDK works too.

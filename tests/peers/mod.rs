@@ -13,6 +13,10 @@
 //! | baresip 1.0.0: G.722, Opus, PCMA, PCMU | UDP, TCP | yes | yes | speech and a tone measured in its recording; keys by RFC 4733 both ways; keys in what it plays |
 //! | linphone 5.1.65: PCMU | UDP, TCP | yes | yes | the same |
 //! | baresip and linphone with SRTP by SDES, required | UDP, TCP | yes | yes | the same, encrypted |
+//! | baresip with AEAD_AES_256_GCM, AEAD_AES_128_GCM and AES_CM_128_HMAC_SHA1_32 alone | UDP | | yes | the same |
+//! | linphone with AES_CM_128_HMAC_SHA1_32 alone | TCP | yes | | the same |
+//! | libsrtp 2.5: all four suites | a pipe | | | each packet of ours is its packet byte by byte, over a rollover, with loss, replays and tampering; RTCP |
+//! | ffmpeg 5.1: AES_CM_128_HMAC_SHA1_80 and 32 | RTP | it sends | it hears | two seconds of noise, found in what is heard |
 //! | baresip with TLS and SRTP | TLS | yes | yes | the same; each checks the other's certificate |
 //! | linphone with TLS and SRTP | TLS | yes | as a user | the same; it checks the engine's certificate, and is called on the connection by which it registered |
 //! | SIPp, baresip (MD5), linphone (SHA-256), registered by digest | UDP, TCP | yes | yes | called where they registered from; two devices of one user; a user's own calls are challenged |
@@ -48,6 +52,8 @@
 //!   its first RTP it sends four octets that are none. In certificates it knows names, no addresses (`localhost`).
 //! - **SRTP**: baresip offers it alone with `mediaenc=srtp-mand`, linphone with `media_encryption=srtp` and
 //!   `media_encryption_mandatory=1`; keys over UDP and TCP have to be allowed (`srtp-over-insecure`).
+//! - **SRTP's suites**: baresip offers AES_CM_128_HMAC_SHA1_80 and answers any of the four; linphone offers what
+//!   `srtp_crypto_suites` lists, and has no GCM. libsrtp is reached by Python's ctypes.
 //! - **kamailio** takes `lr` and `r2=on` Record-Route entries of its own back in Route, as we must send them: in order.
 //!   A killed one leaves its children; it gets SIGTERM.
 //! - **rtpengine** runs in user space (`--table=-1`), with an empty configuration: Debian's own has every instance
@@ -70,6 +76,7 @@ mod sessions;
 mod sipp;
 mod sipsak;
 mod softphone;
+mod srtp;
 mod tls;
 mod transfers;
 mod words;
