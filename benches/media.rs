@@ -12,7 +12,8 @@ use strowger::media::stream::{PacketSink, Stream, StreamConfig};
 use strowger::media::{Clip, DelayBounds, FRAME, FRAME_SAMPLES, PlayId};
 use strowger::random::Random;
 use strowger::rtp::packet::{HEADER_LENGTH, Header, write_header};
-use strowger::session::{LegId, NegotiatedMedia};
+use strowger::rtp::srtp::{Inbound, MAX_OVERHEAD, MAX_PACKET, Outbound};
+use strowger::session::{LegId, NegotiatedMedia, SrtpKey, SrtpSuite};
 use strowger::time::Time;
 
 #[global_allocator]
@@ -116,4 +117,59 @@ fn g711_decode_frame(bencher: Bencher, law: Law) {
     let bytes: Vec<u8> = (0..FRAME_SAMPLES).map(|n| n as u8).collect();
     let mut samples = [0; FRAME_SAMPLES];
     bencher.bench_local(|| g711::decode_into(law, black_box(&bytes), black_box(&mut samples)));
+}
+
+/// G.711's packet of 20 ms, and room for its protection.
+const PLAIN: usize = HEADER_LENGTH + FRAME_SAMPLES;
+
+fn key(suite: SrtpSuite) -> Option<SrtpKey> {
+    SrtpKey::new(suite, &vec![7; suite.material_length()], None)
+}
+
+/// A packet made and handed on, without SRTP: what [`srtp_protect`] is a multiple of.
+#[divan::bench]
+fn plain_packet(bencher: Bencher) {
+    let mut packet = [0; PLAIN + MAX_OVERHEAD];
+    let mut sequence = 0u16;
+    bencher.bench_local(|| {
+        number(&mut packet, &mut sequence);
+        black_box(packet.get(..PLAIN));
+    });
+}
+
+fn number(packet: &mut [u8; PLAIN + MAX_OVERHEAD], sequence: &mut u16) {
+    *sequence = sequence.wrapping_add(1);
+    let header = Header { marker: false, payload_type: 0, sequence: *sequence, timestamp: 0, ssrc: 7 };
+    if let Some(head) = packet.first_chunk_mut::<HEADER_LENGTH>() {
+        write_header(&header, head);
+    }
+}
+
+#[divan::bench(args = SrtpSuite::ALL)]
+fn srtp_protect(bencher: Bencher, suite: SrtpSuite) {
+    let Some(mut outbound) = key(suite).and_then(|key| Outbound::new(&key).ok()) else { return };
+    let mut packet = [0; PLAIN + MAX_OVERHEAD];
+    let mut sequence = 0;
+    bencher.bench_local(|| {
+        number(&mut packet, &mut sequence);
+        black_box(outbound.protect_rtp(&mut packet, PLAIN)).expect("a new number");
+    });
+}
+
+/// Protected and opened; opening alone is the difference to [`srtp_protect`], for no packet opens twice.
+#[divan::bench(args = SrtpSuite::ALL)]
+fn srtp_protect_and_open(bencher: Bencher, suite: SrtpSuite) {
+    let (Some(mut outbound), Some(mut inbound)) =
+        (key(suite).and_then(|key| Outbound::new(&key).ok()), key(suite).and_then(|key| Inbound::new(&key, None).ok()))
+    else {
+        return;
+    };
+    let mut packet = [0; PLAIN + MAX_OVERHEAD];
+    let mut plain = [0; MAX_PACKET];
+    let mut sequence = 0;
+    bencher.bench_local(|| {
+        number(&mut packet, &mut sequence);
+        let length = outbound.protect_rtp(&mut packet, PLAIN).expect("a new number");
+        black_box(inbound.unprotect_rtp(&packet[..length], &mut plain)).expect("ours").len()
+    });
 }

@@ -8,6 +8,7 @@ mod mutate;
 mod registrar;
 mod rules;
 mod sip;
+mod srtp;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ const TARGETS: &[Row] = &[
     ("digest", sip::digest),
     ("registrar", registrar::registrar),
     ("sdp", sip::sdp),
+    ("sdp-crypto", srtp::sdp_crypto),
+    ("srtp", srtp::srtp),
     ("rtp", media::rtp),
     ("rtcp", media::rtcp),
     ("opus", media::opus),

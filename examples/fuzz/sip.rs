@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use strowger::random::Random;
-use strowger::session::{Codec, Direction, LegId, LocalMedia, SrtpPolicy};
+use strowger::session::{Codec, Direction, LegId, LocalMedia, SrtpPolicy, SrtpSuite};
 use strowger::sip::agent::{AgentConfig, AgentLimits, AgentOutput, ContactAddress, TimerConfig, UserAgent};
 use strowger::sip::digest::{Authenticator, Rounds, challenges};
 use strowger::sip::leg::{Credentials, LegCommand, OutgoingInvite, Party};
@@ -224,7 +224,7 @@ impl Agent {
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             info_types: &["application/dtmf-relay", "application/dtmf"],
             srtp_over_insecure: false,
-            srtp_suites: Vec::new(),
+            srtp_suites: SrtpSuite::ALL.to_vec(),
             timers: TimerConfig::default(),
             limits: AgentLimits { legs: 200, half_open: 100, server_transactions: 500, ..AgentLimits::default() },
         };
