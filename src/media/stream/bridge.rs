@@ -254,10 +254,10 @@ impl Bridge {
         }
     }
 
-    /// Frames heard here that wait for the other leg.
+    /// Frames heard here that wait for the other leg, and presses that are to be sent here.
     #[cfg(test)]
-    pub(super) fn waiting_frames(&self) -> usize {
-        self.waiting.count
+    pub(super) fn waiting_now(&self) -> (usize, usize) {
+        (self.waiting.count, self.presses.len())
     }
 
     /// Says a frame of a tone, [`TONE_RATE`], as audio. Gives the length of the payload; none: it cannot.

@@ -3,7 +3,7 @@
 //!
 //! In a slot each leg reads what came, then ticks. A slot that runs late is still run; where a whole frame has passed,
 //! the frames between are skipped, so a leg never sends two frames at once. What a panic in one leg's work leaves
-//! behind is that leg's end, and nobody else's.
+//! behind is that leg's end, and nobody else's. Legs that talk with each other: `bridge.rs`.
 
 mod bridge;
 

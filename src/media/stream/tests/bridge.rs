@@ -563,7 +563,7 @@ fn what_a_late_machine_leaves_behind_is_gone_after_a_while() {
     world.run(1_000);
     let statistics = world.nodes[FAR].stream.statistics();
     assert!((1..=3).contains(&statistics.bridge_dropped), "{}", statistics.bridge_dropped);
-    let waiting = world.nodes[NEAR].stream.bridge.as_ref().unwrap().waiting_frames();
+    let waiting = world.nodes[NEAR].stream.bridge.as_ref().unwrap().waiting_now().0;
     assert!(waiting <= 1, "{waiting}");
     let (tone, rest) = world.measure(CALLEE, 1_000.0);
     assert!(tone.abs() < 1.0 && rest < -20.0, "{tone:.1} dB, {rest:.1} dB");
@@ -610,5 +610,60 @@ fn a_bridged_frame_allocates_nothing() {
         });
         assert_eq!((counted.count_total, counted.bytes_total), (0, 0), "{near:?}-{far:?}");
         assert_eq!(other.stream.statistics().bridged_frames - before, 199);
+    }
+}
+
+#[test]
+fn whatever_happens_in_whatever_order_a_frame_is_one_packet_and_little_waits() {
+    for seed in 0..6 {
+        let mut random = Random::from_number(seed);
+        let mut world = World::new(Codec::Pcmu, Codec::G722);
+        for place in [NEAR, FAR] {
+            world.say(place ^ 1, 700.0);
+        }
+        for step in 0..2_000 {
+            let place = [NEAR, FAR][random.below(2) as usize];
+            let codec = [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::L16][random.below(4) as usize];
+            match random.below(60) {
+                0 => world.stream(place).play(PlayId(9), vec![clip(700, 9)], false),
+                1 => world.stream(place).send_tones(2, digits("5"), 60, 60),
+                2..5 => world.stream(place ^ 1).send_tones(3, digits("12"), 20 + random.below(200) as u32, 60),
+                5 => world.connect(place, |media| {
+                    (media.codec, media.receive_payload_types) = (codec, vec![(96, codec)]);
+                    media.direction = [Direction::SendRecv, Direction::Inactive][random.below(2) as usize];
+                    media.send_telephone_event = [None, Some(EventFormat::narrow(101))][random.below(2) as usize];
+                }),
+                6 => world.connect(place ^ 1, |media| {
+                    (media.codec, media.receive_payload_types) = (codec, vec![(96, codec)]);
+                }),
+                7 => world.bridge(),
+                8 if random.below(4) == 0 => world.stream(place).unbridge(),
+                9 => world.nodes[place].due += random.below(90_000) as f64,
+                10 => world.lose_every = random.below(5) as u16,
+                _ => {}
+            }
+            let before: Vec<usize> = world.nodes.iter().map(|node| node.sent.len()).collect();
+            world.step(1 + u32::from(random.below(50) == 0) * random.below(40) as u32);
+            for (node, before) in world.nodes.iter().zip(before) {
+                assert!(node.sent.len() <= before + 1, "seed {seed}, step {step}: a burst");
+                let Some(bridge) = &node.stream.bridge else { continue };
+                let (frames, presses) = bridge.waiting_now();
+                assert!(frames <= 3 && presses <= 16, "seed {seed}, step {step}: {frames} frames, {presses} presses");
+            }
+        }
+        // Everything is put right again: nothing of it is left.
+        for place in [NEAR, FAR] {
+            world.stream(place).stop_play(PlayId(9));
+        }
+        for place in [CALLER, NEAR, FAR, CALLEE] {
+            let codec = if place < FAR { Codec::Pcmu } else { Codec::G722 };
+            world.connect(place, |media| (media.codec, media.receive_payload_types) = (codec, vec![(96, codec)]));
+        }
+        world.lose_every = 0;
+        world.bridge();
+        world.say(CALLER, 1_000.0);
+        world.run(60_000);
+        let (tone, rest) = world.measure(CALLEE, 1_000.0);
+        assert!(tone.abs() < 1.0 && rest < -15.0, "seed {seed}: {tone:.1} dB, {rest:.1} dB");
     }
 }
