@@ -54,6 +54,7 @@ impl Stream {
     /// Takes up the keys that were negotiated, or lets go of them. What has not changed goes on with its counters.
     pub(super) fn take_keys(&mut self, media: &NegotiatedMedia, now: Time) {
         let Some(keys) = &media.srtp else {
+            self.broken = false;
             if self.srtp.take().is_some() {
                 self.note("media is no longer encrypted".to_owned());
             }
@@ -80,13 +81,18 @@ impl Stream {
             return;
         };
         self.note(format!("media is encrypted: SRTP with {}", keys.send.suite().name()));
-        let (outbound, before) = match before {
+        self.broken = false;
+        let (outbound, inbound, before) = match before {
             Some(before) => {
-                let Secured { outbound: old, inbound: heard, keys: held, .. } = *before;
+                let Secured { outbound: old, inbound: heard, before: earlier, keys: held, .. } = *before;
                 let outbound = if same_sending { old } else { outbound };
-                (outbound, (held.receive != keys.receive).then_some((heard, now + OLD_KEY)))
+                // The same key goes on with what it has seen, or all of that could be replayed.
+                match held.receive == keys.receive {
+                    true => (outbound, heard, earlier),
+                    false => (outbound, inbound, Some((heard, now + OLD_KEY))),
+                }
             }
-            None => (outbound, None),
+            None => (outbound, inbound, None),
         };
         self.srtp = Some(Box::new(Secured {
             keys: keys.clone(),

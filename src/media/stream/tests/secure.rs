@@ -111,6 +111,22 @@ fn a_replay_is_not_heard_twice_even_from_the_peers_address() {
     assert_eq!((statistics.packets_received, statistics.replayed), (before, 50));
 }
 
+/// A re-INVITE that changes our key alone lets nobody replay what the peer sent before.
+#[test]
+fn a_new_key_of_ours_forgets_no_packet_of_the_peers() {
+    let suite = SrtpSuite::AeadAes128Gcm;
+    let (mut a, mut b) = (Bench::idle(), Bench::idle());
+    secured(&mut a, suite, (1, 2));
+    secured(&mut b, suite, (2, 1));
+    let mut wire = Vec::new();
+    (0..50).for_each(|_| wire.extend(exchange(&mut a, &mut b)));
+    let before = b.stream.statistics().packets_received;
+    secured(&mut b, suite, (9, 1));
+    wire.iter().for_each(|packet| b.receive(packet, peer()));
+    let statistics = b.stream.statistics();
+    assert_eq!((statistics.packets_received, statistics.replayed), (before, 50));
+}
+
 #[test]
 fn a_new_key_takes_over_and_the_same_one_goes_on() {
     let suite = SrtpSuite::AesCm128HmacSha1_80;
