@@ -19,7 +19,7 @@ use crate::session::LegId;
 use crate::sip::access::Policy;
 use crate::sip::agent::{AgentOutput, Flow, OutgoingRequest, RequestId, RequestOutcome, UserAgent};
 use crate::sip::hunt::{Attempt, Round};
-use crate::sip::leg::{Invitation, LegCommand};
+use crate::sip::leg::{Invitation, LegCommand, LegEvent};
 use crate::sip::registrar::Binding;
 use crate::sip::transport::{Inbound, Transports};
 
@@ -252,6 +252,16 @@ impl Signalling {
         }
     }
 
+    /// Tells a call of its leg. One that is over takes no place on a trunk, though the stack keeps it for a while.
+    fn tell_event(&mut self, leg: LegId, event: LegEvent) {
+        if event.is_final()
+            && let Some(owner) = self.legs.get_mut(&leg)
+        {
+            owner.permit = None;
+        }
+        self.tell(leg, CallMessage::Leg(leg, event));
+    }
+
     /// Forgets a leg that nobody will tell of any more. A leg whose call never opened media is let go with its call.
     fn let_go(&mut self, leg: LegId, change: impl FnOnce(&mut Owner)) {
         if let Some(owner) = self.legs.get_mut(&leg) {
@@ -302,7 +312,7 @@ impl Signalling {
                 if self.hunts.event(&self.hub, leg, &event, now) {
                     return self.hunt_on(self.hunts.call_leg(leg));
                 }
-                self.tell(leg, CallMessage::Leg(leg, event));
+                self.tell_event(leg, event);
             }
             AgentOutput::Trace { leg, flow, peer, first_line, retransmission, bytes } => {
                 if flow == Flow::Received {
@@ -368,7 +378,7 @@ impl Signalling {
                 }
                 Doing::Tell(leg, event) => {
                     if !self.followed(leg, &event, now) {
-                        self.tell(leg, CallMessage::Leg(leg, event));
+                        self.tell_event(leg, event);
                     }
                 }
                 Doing::Note(leg, text) => {

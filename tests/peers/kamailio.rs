@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
@@ -66,8 +67,11 @@ impl Rtpengine {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // Debian's own has it listen on a port that only one can have.
         std::fs::write(folder.path().join("rtpengine.conf"), "[rtpengine]\n").expect("its configuration");
-        // Below the ports that the system gives away; tests beside this one have ports of their own.
-        let first = 10_000 + std::process::id() % 200 * 100;
+        // Below the ports that the system gives away; tests beside this one, and in this process, have ports of their
+        // own.
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = std::process::id().wrapping_add(STARTED.fetch_add(97, Ordering::Relaxed));
+        let first = 10_000 + number % 200 * 100;
         let listen = format!("--listen-ng={control}");
         let (first, last) = (format!("--port-min={first}"), format!("--port-max={}", first + 99));
         let configured = ["--config-file=rtpengine.conf", "--foreground", "--log-stderr", "--log-level=6"];

@@ -104,7 +104,7 @@ impl Sipp {
             Transport::Udp => "u1",
             Transport::Tcp => "t1",
         };
-        let (port, media) = (address.port().to_string(), free_address().port().to_string());
+        let (port, media) = (address.port().to_string(), free_media_port().to_string());
         command.args(["-t", mode, "-i", "127.0.0.1", "-p", &port, "-mp", &media, "-nostdin", "-skip_rlimit"]);
         // What a test sends to it must carry the Call-ID that it knows; %u is the number of the call.
         command.args(["-cid_str", "call-%u@strowger.test", "-timeout", "40", "-timeout_error"]);
@@ -211,6 +211,17 @@ pub fn free_address() -> SocketAddr {
         // Its RTP port has to be even, and the next one is taken as well.
         if address.port().is_multiple_of(2) && TcpListener::bind(address).is_ok() {
             return address;
+        }
+    }
+}
+
+/// An RTP port with what SIPp takes beside it: the next one, and two more for video.
+fn free_media_port() -> u16 {
+    loop {
+        let port = free_address().port();
+        let beside = (1..4).map(|more| port.checked_add(more).map(|port| UdpSocket::bind(("127.0.0.1", port))));
+        if beside.flatten().filter(Result::is_ok).count() == 3 {
+            return port;
         }
     }
 }
