@@ -1,7 +1,8 @@
 #!/bin/bash
 # Runs all tests. What they need beside Rust and a C compiler is installed first, where it is missing: SIPp, baresip,
-# linphone, kamailio, rtpengine, sipsak, Python, Node and recorded voices by apt, the official SDKs by pip and npm into
-# this checkout. No test is skipped: what cannot be installed is an error. Arguments go to the test runner.
+# linphone, kamailio, rtpengine, sipsak, ffmpeg, libsrtp, Python, Node and recorded voices by apt, the official SDKs by
+# pip and npm into this checkout. No test is skipped: what cannot be installed is an error. Arguments go to the test
+# runner.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
