@@ -42,7 +42,12 @@ pub fn reach(hub: &Arc<Hub>, about: &About, asker: Asker, to: Party) {
             true => Err(Unreached { status: 483, problem: "the call has gone through too many hands".to_owned() }),
             false => find(&hub, &id, &asker, &to).await,
         };
-        hub.calls.tell(&hub, &id, CallMessage::Reached(found.map(Box::new)));
+        let reserved = found.as_ref().ok().map(|reached| reached.leg);
+        if !hub.calls.tell(&hub, &id, CallMessage::Reached(found.map(Box::new)))
+            && let Some(leg) = reserved
+        {
+            hub.signal(Signal::Released(leg));
+        }
     });
 }
 

@@ -224,8 +224,13 @@ impl RunningCall {
         // What reached the call while it ended still belongs onto its timeline.
         inbox.close();
         while let Ok(message) = inbox.try_recv() {
-            if let CallMessage::Note(entry) = message {
-                super::archive::add_late(&self.hub, &self.about.id, &entry);
+            match message {
+                CallMessage::Note(entry) => {
+                    super::archive::add_late(&self.hub, &self.about.id, &entry);
+                }
+                // Reserved in vain.
+                CallMessage::Reached(Ok(reached)) => self.guard.legs.push(reached.leg),
+                _ => {}
             }
         }
     }

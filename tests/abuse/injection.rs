@@ -131,7 +131,7 @@ async fn what_a_caller_writes_cannot_forge_a_line_of_the_log() {
     let engine = Engine::start_logging(&folder.path().join("data"), &["--log", "trace"], file);
     menu_for_all(&engine).await;
     let caller = Raw::at(ELSEWHERE, &engine).await;
-    let evil = "%0d%0a2026-01-01T00:00:00Z%20ERROR%20FORGED";
+    let evil = "%0d%0a2026-01-01T00%3a00%3a00Z%20ERROR%20FORGED";
     let invite = caller
         .request("INVITE", "menu", 0, 1, "")
         .replace("From: <sip:raw@", &format!("From: \"A\u{85}\u{2028}FORGED\u{1b}[2J\" <sip:+44{evil}@"))

@@ -9,6 +9,7 @@ mod rtp;
 mod secrets;
 mod sip;
 mod store;
+mod tolls;
 mod webhook;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -118,10 +118,10 @@ async fn nothing_that_can_be_read_holds_a_secret() {
     let call = call_where(&engine, "the user's call", |call| call["direction"] == "inbound").await;
     user.send(user.request("BYE", "menu", 0, 3, tag(&answered))).await;
     user.receive("the end", |text| text.contains("3 BYE")).await;
-    let over = |entry: &Value| entry["text"].as_str().is_some_and(|text| text.starts_with("CallDisconnected"));
-    on_timeline(&engine, &call, "the end of the call", over).await;
+    let told = |event: &'static str| move |entry: &Value| entry["text"].as_str().is_some_and(|t| t.starts_with(event));
+    on_timeline(&engine, &call, "the end of the call", told("CallDisconnected")).await;
     let placed = placed["callConnectionId"].as_str().expect("an id").to_owned();
-    on_timeline(&engine, &placed, "the end of the placed call", over).await;
+    on_timeline(&engine, &placed, "the end of the placed call", told("CreateCallFailed")).await;
 
     let mut secrets = vec![
         ("the user's password", USER.to_owned()),

@@ -33,6 +33,9 @@
 //! | kamailio and rtpengine before baresip | UDP→TCP | | yes | the same |
 //! | kamailio as a carrier's registrar | UDP, TCP | yes | | registered by digest, called by the registered Contact, registered again when it was gone and has forgotten |
 //! | baresip and linphone, transferring | UDP | yes | yes | REFER of theirs followed, REFER of ours taken |
+//! | SIPp and its devices, forwarded | UDP, TCP→UDP | yes | as a user | two devices ring and one wins; busy, then what the rule says; nobody there; early media heard before any answer |
+//! | baresip with baresip, linphone with baresip, forwarded | UDP, TCP | yes | as a user | G.722 with PCMA, Opus with PCMU: keys both ways by RFC 4733, speech and tones both ways measured in the recordings |
+//! | sipvicious 0.3.8 | UDP | scans | | nothing under its own name; under another no user told from nobody, banned before it guesses |
 //! | sipsak 0.9.8 | UDP, TCP | OPTIONS | | its flood and its broken requests beside a good call |
 //! | SDKs of Python and JavaScript | HTTP | | | see `sdk` |
 //!
@@ -75,6 +78,7 @@ mod secured;
 mod sessions;
 mod sipp;
 mod sipsak;
+mod sipvicious;
 mod softphone;
 mod srtp;
 mod tls;
