@@ -208,19 +208,15 @@ impl Call {
     pub(super) fn on_callee_media(&mut self, event: MediaEvent, now: Time) {
         let Some(remote) = self.callee.as_mut().and_then(|callee| callee.remote.as_mut()) else { return };
         match event {
-            MediaEvent::Opened { port, .. } => {
-                if remote.line == Line::Opening {
-                    remote.line = Line::Open(port);
-                    self.note_callee(now, Topic::Media, format!("RTP on port {port}"));
-                    self.place_callee();
-                }
+            MediaEvent::Opened { port, .. } if remote.line == Line::Opening => {
+                remote.line = Line::Open(port);
+                self.note_callee(now, Topic::Media, format!("RTP on port {port}"));
+                self.place_callee();
             }
-            MediaEvent::OpenFailed { reason, .. } => {
-                if remote.line == Line::Opening {
-                    remote.line = Line::Closed;
-                    remote.signalling = Signalling::Over;
-                    self.not_forwarded(503, &format!("no ports: {reason}"), now);
-                }
+            MediaEvent::OpenFailed { reason, .. } if remote.line == Line::Opening => {
+                remote.line = Line::Closed;
+                remote.signalling = Signalling::Over;
+                self.not_forwarded(503, &format!("no ports: {reason}"), now);
             }
             MediaEvent::Closed { statistics, .. } => {
                 remote.line = Line::Closed;

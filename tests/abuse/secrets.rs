@@ -136,7 +136,7 @@ async fn nothing_that_can_be_read_holds_a_secret() {
         ("our SRTP key", key(&answered).to_owned()),
         (
             "our SRTP key by the trunk",
-            proved.contains("inline:").then(|| key(&proved).to_owned()).unwrap_or("-no-".into()),
+            if proved.contains("inline:") { key(&proved).to_owned() } else { "-no-".to_owned() },
         ),
         ("the webhook's key", WEBHOOK.to_owned()),
     ];
