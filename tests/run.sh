@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs all tests. What they need beside Rust and a C compiler is installed first, where it is missing: SIPp, baresip,
-# linphone, kamailio, rtpengine, sipsak, ffmpeg, libsrtp, Python, Node and recorded voices by apt, the official SDKs by
-# pip and npm into this checkout. No test is skipped: what cannot be installed is an error. Arguments go to the test
-# runner.
+# linphone, kamailio, rtpengine, sipsak, ffmpeg, libsrtp, Python, Node and recorded voices by apt, the official SDKs and
+# sipvicious by pip and npm into this checkout. No test is skipped: what cannot be installed is an error. Arguments go to
+# the test runner.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -84,7 +84,7 @@ fi
 venv=target/peers/python
 pins=tests/peers/python/requirements.txt
 if ! cmp -s "$pins" "$venv/installed.txt" || ! "$venv/bin/python" -c 'import azure.communication.callautomation'; then
-    echo "installing the Python SDK into $venv"
+    echo "installing the Python SDK and sipvicious into $venv"
     rm -rf "$venv"
     python3 -m venv "$venv" || fail "python3 -m venv $venv failed"
     "$venv/bin/python" -m pip install --quiet --requirement "$pins" || fail "pip could not install $pins"
