@@ -194,7 +194,8 @@ impl Call {
         let Some(leg) = self.callee_leg() else { return };
         let target = referral.target.uri.clone();
         let allowed = self.callee.as_ref().is_some_and(|callee| callee.may_refer);
-        if self.state == CallState::Connected && allowed {
+        // He has answered, though the caller's handshake may not be over yet.
+        if matches!(self.state, CallState::Answering | CallState::Connected) && allowed {
             self.note_callee(now, Topic::Signalling, format!("refers us to {target}"));
             self.outputs.push_back(Output::Follow(leg, Box::new(referral)));
         } else {

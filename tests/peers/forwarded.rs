@@ -92,6 +92,26 @@ async fn without_a_device_the_caller_is_told() {
 }
 
 #[tokio::test]
+async fn a_callee_sends_the_caller_on() {
+    let engine = engine(None).await;
+    let address = free_address();
+    register(&engine, address).await;
+    let target = Sipp::listen("-sn uas", Transport::Udp, &[]).await;
+    let uri = target.uri();
+    let phone = Sipp::listen_at(address, "refer-callee", Transport::Udp, &["-key", "target", &uri]).await;
+    let caller = Sipp::call(&engine, "-sn uac", Transport::Udp, &["-d", "8000"]);
+    // The telephone has hung up, and the caller talks on with whom it named, until he has had enough.
+    phone.succeeds().await;
+    caller.succeeds().await;
+    target.succeeds().await;
+    only_one(&engine).await.assert_order(&[
+        ("sip", "7001: refers us to"),
+        ("sip", "takes the place of 7001"),
+        ("state", "being released"),
+    ]);
+}
+
+#[tokio::test]
 async fn early_media_reaches_the_caller() {
     let engine = engine(None).await;
     let address = free_address();
