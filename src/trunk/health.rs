@@ -67,10 +67,12 @@ impl Health {
         Duration::from_secs(self.check.as_ref().map_or(4, |check| u64::from(check.timeout_seconds)))
     }
 
-    /// An OPTIONS was answered. Any answer is a sign of life but one that says "not now".
+    /// An OPTIONS was answered. Any answer is a sign of life but one that says "not now"; a proxy that does not know
+    /// OPTIONS (501) or this SIP version (505) is alive to say so.
     pub fn answered(&mut self, status: u16, now: Time, random: &mut Random) {
         self.schedule(now, random);
         match status {
+            501 | 505 => self.good(now),
             408 | 500.. => self.bad(format!("OPTIONS was answered with {status}"), now),
             _ => self.good(now),
         }
@@ -171,6 +173,13 @@ mod tests {
             (Some(503), Standing::Down),
             (None, Standing::Down),
             (Some(405), Standing::Up),
+            (Some(503), Standing::Up),
+            (Some(500), Standing::Up),
+            (Some(501), Standing::Up),
+            (Some(504), Standing::Up),
+            (Some(408), Standing::Up),
+            (Some(505), Standing::Up),
+            (None, Standing::Up),
         ] {
             wait(&mut health, &mut now);
             match answer {
