@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs all tests. What they need beside Rust and a C compiler is installed first, where it is missing: SIPp, baresip,
-# linphone, kamailio, rtpengine, sipsak, ffmpeg, libsrtp, Python, Node and recorded voices by apt, the official SDKs and
-# sipvicious by pip and npm into this checkout. No test is skipped: what cannot be installed is an error. Arguments go to
-# the test runner.
+# linphone, kamailio, rtpengine, sipsak, ffmpeg, libsrtp, Python, Node and recorded voices by apt, the official SDKs,
+# JsSIP and sipvicious by npm and pip into this checkout. No test is skipped: what cannot be installed is an error.
+# Arguments go to the test runner.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -35,6 +35,7 @@
 //! | baresip and linphone, transferring | UDP | yes | yes | REFER of theirs followed, REFER of ours taken |
 //! | SIPp and its devices, forwarded | UDP, TCP→UDP | yes | as a user | two devices ring and one wins; busy, then what the rule says; nobody there; early media heard before any answer |
 //! | baresip with baresip, linphone with baresip, forwarded | UDP, TCP | yes | as a user | G.722 with PCMA, Opus with PCMU: keys both ways by RFC 4733, speech and tones both ways measured in the recordings |
+//! | JsSIP 3.13.8 in Node | WS, WSS | | as a user | registers by digest, is called on its own connection, refuses, leaves; no audio |
 //! | sipvicious 0.3.8 | UDP | scans | | nothing under its own name; under another no user told from nobody, banned before it guesses |
 //! | sipsak 0.9.8 | UDP, TCP | OPTIONS | | its flood and its broken requests beside a good call |
 //! | SDKs of Python and JavaScript | HTTP | | | see `sdk` |
@@ -65,6 +66,7 @@
 
 mod audio;
 mod baresip;
+mod browser;
 mod builtin;
 mod extensions;
 mod forwarded;
