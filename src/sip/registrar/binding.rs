@@ -66,9 +66,6 @@ pub struct Binding {
     pub refreshed: Time,
     /// Where the REGISTER came from, and on what.
     pub flow: Peer,
-    /// The address that the request came from is that of a proxy, not the phone's.
-    #[serde(default)]
-    pub by_proxy: bool,
     /// Proxies on the way to it, first hop first (RFC 3327).
     #[serde(default)]
     pub path: Vec<String>,
@@ -108,18 +105,11 @@ impl Binding {
         uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
     }
 
-    /// Where requests to it are sent, and on which connection: by the flow that it came on, unless a proxy stands there
-    /// that has not put itself on the path.
+    /// Where requests to it are sent, and on which connection: always by the flow that it came on, be it the phone's own
+    /// or a proxy's that finds the Contact. A Contact is no place of its own: whoever may register could have us call
+    /// anybody, in the name of this host.
     fn way(&self) -> (SocketAddr, Option<u64>) {
-        let beside = self.by_proxy && self.path.is_empty();
-        let address = |uri: &Uri| {
-            let ip = uri.host()?.ip()?;
-            Some(SocketAddr::new(ip, uri.port().unwrap_or(self.flow.transport.default_port())))
-        };
-        match address(&self.contact).filter(|_| beside) {
-            Some(direct) => (direct, None),
-            None => (self.flow.remote, self.flow.connection),
-        }
+        (self.flow.remote, self.flow.connection)
     }
 
     /// What a hunt tries to ring it.

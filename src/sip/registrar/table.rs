@@ -98,7 +98,6 @@ impl Registrar {
                         expires: now + Duration::from_secs(update.expires.into()),
                         refreshed: now,
                         flow,
-                        by_proxy: wanted.by_proxy,
                         path: path.clone(),
                         instance: update.instance.clone(),
                         reg_id: update.reg_id,
