@@ -1,6 +1,7 @@
 //! The engine as an operator meets it: starting, settings, rules, calls, stopping, what is left behind.
 
 mod applications;
+mod callers;
 mod calls;
 mod carriers;
 mod encrypted;

@@ -199,6 +199,7 @@ async fn create(hub: &Arc<Hub>, wish: CreateCall) -> Result<CallProperties, Call
         started: now,
         route: Some(route),
         headers: wish.headers,
+        private: false,
         hops: 0,
         peer: callee,
     };

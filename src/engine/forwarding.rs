@@ -13,6 +13,7 @@ use crate::call::Party;
 use crate::session::LegId;
 use crate::sip::access::Identity;
 use crate::sip::leg::Invitation;
+use crate::sip::message::Uri;
 use crate::trunk::route::Asker;
 
 /// Hops that a call may still take when the caller says nothing (RFC 3261 §8.1.1.6).
@@ -80,11 +81,30 @@ pub fn asker(who: &Identity) -> Asker {
     }
 }
 
-/// Who is called where no rule says anything: a user of ours, by somebody who is known. Whether a user exists is no
-/// business of strangers'.
+/// Who is called where no rule says anything: a user of ours, by somebody who is known, and a number that a route or
+/// trunk takes, by a user of ours. Whether a user exists is no business of strangers'.
 pub fn by_default(hub: &Hub, caller: &Identity, called: &Party) -> Option<Party> {
     let known = !matches!(caller, Identity::Stranger);
-    (known && outgoing::user_named(hub, called).is_some()).then(|| called.clone())
+    if known && outgoing::user_named(hub, called).is_some() {
+        return Some(called.clone());
+    }
+    let number = caller.user().and_then(|_| dialled(hub, called))?;
+    let taken = hub.trunks.load().decide(&number, &asker(caller)).problem.is_none();
+    taken.then_some(Party::Phone(number))
+}
+
+/// The number that somebody has dialled: as it is, or before our host.
+fn dialled(hub: &Hub, called: &Party) -> Option<String> {
+    let number = match called {
+        Party::Phone(number) => number.clone(),
+        Party::Sip(address) => match Uri::parse(address.as_bytes()).ok()? {
+            Uri::Sip(sip) if hub.policy.load().is_ours(sip.host()) => sip.user_without_params()?.into_owned(),
+            _ => return None,
+        },
+        Party::User(_) => return None,
+    };
+    let digits = number.strip_prefix('+').unwrap_or(&number);
+    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(number)
 }
 
 /// How many more hands the call may go through.

@@ -47,7 +47,8 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
     count(&hub.metrics.calls_started, "inbound");
 
     let now = hub.clock.now();
-    let decision = hub.rules.load().decide(&candidate(trunk.as_deref(), &invitation), now);
+    let (caller, other) = super::shown::caller(hub, &invitation);
+    let decision = hub.rules.load().decide(&candidate(trunk.as_deref(), &invitation, caller), now);
     let from = party(&decision.from);
     let setup = IncomingCall {
         id: CallId(id),
@@ -73,6 +74,7 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
         started: now,
         route: None,
         headers: super::deliveries::custom_headers(&invitation).into_iter().collect(),
+        private: super::shown::is_private(&invitation),
         hops: super::forwarding::hops(&invitation),
         peer: invitation.identity.clone(),
     };
@@ -81,6 +83,10 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
     settings.follow_referrals = super::referral::may_refer(hub, &invitation.identity);
     settings.srtp = super::encryption::of_caller(hub, &invitation.identity, trunk.as_deref()).unwrap_or(settings.srtp);
     let mut beginning = beginning(hub, &about, &setup, &invitation, &decision);
+    if other {
+        let text = format!("the caller is user {}, whatever {} says", about.from.as_str(), invitation.caller().uri);
+        beginning.notes.push(TimelineEntry::new(now, Topic::Signalling, text));
+    }
     beginning.permit = permit;
     if let Some((at, _)) = &mut beginning.fallback {
         // The rule's own answer to silence comes first; the call's 480 stands behind it.
@@ -92,8 +98,7 @@ pub fn begin(hub: &Arc<Hub>, invitation: Invitation) -> Result<(String, mpsc::Se
     Ok((id.to_string(), sender))
 }
 
-fn candidate(trunk: Option<&KnownTrunk>, invitation: &Invitation) -> Candidate {
-    let caller = invitation.caller().uri.clone();
+fn candidate(trunk: Option<&KnownTrunk>, invitation: &Invitation, caller: String) -> Candidate {
     Candidate {
         to: trunk.map_or_else(|| invitation.request_uri.clone(), |known| known.called(invitation)),
         from: trunk.map_or_else(|| caller.clone(), |known| known.inward(&caller)),

@@ -44,6 +44,7 @@ mod referral;
 mod registry;
 mod routes;
 mod running_call;
+mod shown;
 mod signalling;
 mod start;
 mod subscriptions;

@@ -8,6 +8,7 @@ use super::Hub;
 use super::hunting::HuntWish;
 use super::metrics::count;
 use super::running_call::{About, CallMessage};
+use super::shown::Shown;
 use super::signalling::Signal;
 use super::tolls::TollPermit;
 use super::trunks::KnownTrunk;
@@ -15,7 +16,7 @@ use crate::api::service::CallError;
 use crate::call::{Party, Place, TimelineEntry, Topic};
 use crate::session::LegId;
 use crate::sip::hunt::{Branch, HuntLimits, Round, Verdict};
-use crate::sip::leg::{LegEvent, OutgoingInvite, Party as SipParty};
+use crate::sip::leg::{LegEvent, OutgoingInvite};
 use crate::sip::message::{Host, Uri};
 use crate::sip::peer::Transport;
 use crate::sip::transport::locate::Hop;
@@ -304,15 +305,14 @@ pub async fn follow(hub: &Hub, redirection: Redirection) -> Vec<Round> {
 }
 
 /// The rounds of these leads, each with the caller as its trunk is to be told of him.
-pub fn rounds(leads: Vec<Lead>, user: Option<&str>, display: &str) -> Vec<Round> {
-    let hidden = user == Some("anonymous");
+pub fn rounds(leads: Vec<Lead>, shown: &Shown) -> Vec<Round> {
     let dressed = leads.into_iter().map(|lead| {
         let mut round = lead.round;
         if let Some(known) = &lead.trunk {
             let calling = Calling {
-                user: user.filter(|_| !hidden).map(|user| known.plan.outward(user)),
-                display: display.to_owned(),
-                hidden,
+                user: shown.number.as_deref().map(|number| known.plan.outward(number)),
+                display: shown.display.clone(),
+                hidden: shown.hidden,
             };
             let told = caller::told(&known.trunk.caller.clone().unwrap_or_default(), &calling, &lead.from_host);
             for branch in &mut round.branches {
@@ -345,17 +345,9 @@ pub fn place(hub: &Hub, about: &About, route: Option<Route>, place: Place) -> Ve
         hub.calls.tell(hub, &about.id, CallMessage::Leg(leg, event));
         return vec![note("there is no route to the target".into())];
     };
-    let user = match &place.from {
-        Some(Party::Phone(number)) => Some(number.clone()),
-        Some(Party::Sip(address)) => Uri::parse(address.as_bytes())
-            .ok()
-            .map(|uri| uri.user().map_or_else(|| "strowger".to_owned(), |user| user.into_owned())),
-        _ => None,
-    };
-    let display = Some(place.display.clone()).filter(|d| !d.is_empty());
-    let rounds = rounds(route.leads, user.as_deref(), &place.display);
-    let user = user.unwrap_or_else(|| "anonymous".to_owned());
-    let from = SipParty { display, uri: Uri::sip(Some(&user), Host::from(hub.advertised), None).to_string() };
+    let shown = super::shown::to_callee(hub, about, &place);
+    let rounds = rounds(route.leads, &shown);
+    let from = shown.from(Host::from(hub.advertised));
     let first = rounds.first().and_then(|round| round.branches.first());
     let Some((destination, transport)) = first.map(|branch| (branch.destination, branch.transport)) else {
         let event = LegEvent::Failed { status: 480, phrase: "Nobody to call".into(), reason: None, local: true };

@@ -8,6 +8,7 @@ use super::hunting::HuntWish;
 use super::outgoing::{self, Route};
 use super::registry;
 use super::running_call::About;
+use super::shown::Shown;
 use super::signalling::Signal;
 use crate::call::{Party, TimelineEntry, Topic};
 use crate::session::{Direction, LegId, LocalMedia};
@@ -85,8 +86,9 @@ fn wish(hub: &Hub, about: &About, leg: LegId, route: Route, headers: Vec<(String
     };
     let from = Uri::sip(Some(user.as_deref().unwrap_or("strowger")), Host::from(hub.advertised), None);
     let ring_timeout = hub.call_settings.ring_timeout;
+    let shown = Shown { name: user.clone(), number: user.clone(), ..Shown::default() };
     let limits = outgoing::limits(&route.failover, route.next_round, ring_timeout);
-    let rounds = outgoing::rounds(route.leads, user.as_deref(), "");
+    let rounds = outgoing::rounds(route.leads, &shown);
     let first = rounds.iter().find_map(|round| round.branches.first())?;
     let invite = OutgoingInvite {
         target: route.target,

@@ -124,6 +124,8 @@ pub struct About {
     pub headers: Vec<(String, String)>,
     /// The way to the callee (outgoing).
     pub route: Option<Route>,
+    /// The caller is not to be shown to whom the call goes on to (incoming).
+    pub private: bool,
     /// How many more hands the call may go through (incoming).
     pub hops: u8,
 }

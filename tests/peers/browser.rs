@@ -75,7 +75,7 @@ async fn registers_and_is_called(scheme: &str, host: &str) {
     let caller = Sipp::call(&engine, "busy-caller", Transport::Udp, &[]);
     let called = browser.tells("called").await;
     assert!(called.contains(".invalid"), "{called}");
-    assert_eq!(browser.tells("ended").await, "Busy");
+    assert_eq!(browser.tells("ended").await, "Rejected", "by itself");
     caller.succeeds().await;
     only_one(&engine).await.assert_order(&[("sip", "486 Busy Here"), ("sip", "is not reached: 486")]);
 

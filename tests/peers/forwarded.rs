@@ -83,6 +83,21 @@ async fn where_nobody_answers_the_rule_says_what_is_done() {
 }
 
 #[tokio::test]
+async fn a_caller_who_wants_to_be_private_is_not_shown() {
+    let engine = engine(None).await;
+    let address = free_address();
+    register(&engine, address).await;
+    for (caller, shown) in [("busy-caller", "sip:+15551230009@"), ("private-caller", "sip:anonymous@anonymous.invalid")]
+    {
+        let callee = Sipp::listen_at(address, "busy", Transport::Udp, &[]).await;
+        Sipp::call(&engine, caller, Transport::Udp, &[]).succeeds().await;
+        let messages = callee.succeeds().await;
+        assert!(messages.contains(shown), "{messages}");
+        assert_eq!(messages.contains("+15551230009"), caller == "busy-caller", "{messages}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_device_the_caller_is_told() {
     let engine = engine(None).await;
     let from = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
