@@ -25,14 +25,14 @@ fn certificate(folder: &Path) -> TlsSettings {
 }
 
 /// An engine that trusts our telephones, and their certificate.
-struct House {
-    engine: Engine,
+pub(super) struct House {
+    pub engine: Engine,
     tls: TlsSettings,
     _folder: tempfile::TempDir,
 }
 
 impl House {
-    fn start(flags: &[&str]) -> House {
+    pub fn start(flags: &[&str]) -> House {
         let folder = tempfile::tempdir().expect("a folder");
         let tls = certificate(folder.path());
         let trusted = tls.chain.first().expect("a file").display().to_string();
@@ -45,11 +45,11 @@ impl House {
         PhoneConfig { srtp, tls: Some(self.tls.clone()), ..PhoneConfig::default() }
     }
 
-    async fn phone(&self, srtp: SrtpPolicy) -> Phone {
+    pub async fn phone(&self, srtp: SrtpPolicy) -> Phone {
         phone_with(self.config(srtp)).await
     }
 
-    async fn dial(&self, phone: &Phone) {
+    pub async fn dial(&self, phone: &Phone) {
         let sip = self.engine.sip_address("tls");
         phone.dial(&format!("sip:100@{sip};transport=tls"), sip, Transport::Tls).await;
     }

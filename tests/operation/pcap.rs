@@ -4,9 +4,12 @@ use std::process::Command;
 
 use serde_json::json;
 use strowger::dtmf::{Digit, Way};
+use strowger::phone::PhoneConfig;
+use strowger::session::SrtpPolicy;
 use strowger::sip::peer::Transport;
 
-use super::{answering, connected, dial, entry, newest_call, over, phone, quiet};
+use super::encrypted::House;
+use super::{answering, connected, dial, entry, newest_call, over, phone, phone_with, quiet};
 use crate::support::{Client, Engine, Webhook};
 
 const PLACE: &str = "/calling/callConnections";
@@ -101,4 +104,57 @@ async fn an_application_asks_for_a_calls_rtp_and_the_bound_holds() {
     let rtp = tshark(&file, &["-q", "-z", "rtp,streams"]);
     assert_eq!(rtp.lines().filter(|line| line.contains("g711")).count(), 2, "{rtp}");
     assert!(rtp.lines().filter(|line| line.contains("g711")).all(|stream| stream.contains("(0.0%)")), "{rtp}");
+}
+
+/// Blanked keys are still keys for whoever reads the file: the SDP is read, and nothing is malformed.
+#[tokio::test]
+async fn the_capture_of_an_encrypted_call_is_read_and_has_no_keys() {
+    // A suite whose keys tshark takes apart.
+    let suite = ["--srtp-suites", "AES_CM_128_HMAC_SHA1_80"];
+    // Over UDP.
+    let insecure = ["--srtp", "offered", "--srtp-over-insecure", "true", "--capture-rtp", "true"];
+    let engine = Engine::start(&[&insecure[..], &suite].concat());
+    engine.rule(answering(&["prompt:beep"])).await;
+    let mut phone =
+        phone_with(PhoneConfig { srtp: SrtpPolicy::Required, srtp_over_insecure: true, ..PhoneConfig::default() })
+            .await;
+    dial(&engine, &phone, "100").await;
+    connected(&mut phone).await;
+    over(&mut phone).await;
+    quiet(&engine).await;
+    without_keys(&file_of(&engine).await);
+    // Over TLS.
+    let house = House::start(&[&["--srtp", "required"][..], &suite].concat());
+    house.engine.rule(answering(&["prompt:beep"])).await;
+    let mut phone = house.phone(SrtpPolicy::Required).await;
+    house.dial(&phone).await;
+    connected(&mut phone).await;
+    over(&mut phone).await;
+    quiet(&house.engine).await;
+    without_keys(&file_of(&house.engine).await);
+}
+
+fn without_keys(file: &[u8]) {
+    let odd = tshark(file, &["-Y", "_ws.malformed or (sip and _ws.expert.severity >= 6291456)"]);
+    assert_eq!(odd, "", "nothing is malformed, and nothing warned of");
+    let fields = [
+        "-e",
+        "sdp.crypto.crypto_suite",
+        "-e",
+        "sdp.crypto.master_key",
+        "-e",
+        "sdp.crypto.master_salt",
+        "-e",
+        "sdp.media",
+    ];
+    let told = tshark(file, &[&["-Y", "sdp", "-T", "fields"], &fields[..]].concat());
+    let lines: Vec<Vec<&str>> = told.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(lines.len(), 2, "an offer and an answer: {told}");
+    for line in lines {
+        let [suites, keys, salts, media] = line[..] else { panic!("{told}") };
+        assert!(suites.contains("AES_CM_128_HMAC_SHA1_80"), "{told}");
+        let blank = |bytes: &str| !bytes.is_empty() && bytes.chars().all(|c| matches!(c, '0' | ','));
+        assert!(blank(keys) && blank(salts), "{told}");
+        assert!(media.contains("RTP/SAVP"), "{told}");
+    }
 }

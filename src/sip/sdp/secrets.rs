@@ -1,9 +1,14 @@
 //! Keys taken out of a message before anybody sees it: `a=crypto` (RFC 4568), `a=key-mgmt` (RFC 4567) and `k=`
 //! (RFC 4566 §5.12). Whole messages go in, for the lines are looked for wherever they stand: in a body, in one part of
 //! several, in a message that is not well-formed.
+//!
+//! What stands in a key's place is as long as the key and is written as a key is: other programs still read the message,
+//! and its Content-Length holds.
 
-/// What stands in the place of a key.
-const BLANKED: &[u8] = b"(blanked)";
+/// What stands in the place of each character of a key: base64's zero.
+const BLANK: u8 = b'A';
+
+const INLINE: &[u8] = b"inline:";
 
 /// The message without keys; none: there are none in it.
 pub fn without_keys(message: &[u8]) -> Option<Vec<u8>> {
@@ -17,13 +22,41 @@ pub fn without_keys(message: &[u8]) -> Option<Vec<u8>> {
             out.extend_from_slice(line);
             continue;
         };
-        let end = line.trim_ascii_end().len().max(at);
         let (shown, rest) = line.split_at(at);
         out.extend_from_slice(shown);
-        out.extend_from_slice(BLANKED);
-        out.extend_from_slice(rest.get(end - at..).unwrap_or_default());
+        let inline = shown.len().checked_sub(INLINE.len()).and_then(|from| shown.get(from..));
+        let keys = match inline {
+            Some(word) if word.eq_ignore_ascii_case(INLINE) => rest.iter().position(u8::is_ascii_whitespace),
+            _ => Some(0),
+        };
+        let (keys, rest) = rest.split_at(keys.unwrap_or(rest.len()));
+        blank_keys(keys, &mut out);
+        out.extend(rest.iter().map(|b| if b.is_ascii_whitespace() { *b } else { BLANK }));
     }
     Some(out)
+}
+
+/// The key parameters of `a=crypto` (RFC 4568 §9.2): lifetimes and MKIs are shown.
+fn blank_keys(keys: &[u8], out: &mut Vec<u8>) {
+    for (number, key) in keys.split(|b| *b == b';').enumerate() {
+        if number > 0 {
+            out.push(b';');
+        }
+        let method = key.get(..INLINE.len()).filter(|word| word.eq_ignore_ascii_case(INLINE)).unwrap_or_default();
+        out.extend_from_slice(method);
+        for (number, part) in key.get(method.len()..).unwrap_or_default().split(|b| *b == b'|').enumerate() {
+            if number > 0 {
+                out.push(b'|');
+                if part.iter().all(|b| b.is_ascii_digit() || matches!(b, b'^' | b':')) {
+                    out.extend_from_slice(part);
+                    continue;
+                }
+            }
+            let padding = part.iter().rev().take(2).take_while(|b| **b == b'=').count();
+            out.resize(out.len() + part.len() - padding, BLANK);
+            out.resize(out.len() + padding, b'=');
+        }
+    }
 }
 
 /// Where in this line the secret begins. Of `a=crypto` tag and suite are shown.
@@ -42,7 +75,6 @@ fn secret(line: &[u8]) -> Option<usize> {
             if !is(b"crypto") && !is(b"key-mgmt") {
                 return None;
             }
-            const INLINE: &[u8] = b"inline:";
             let inline = value.windows(INLINE.len()).position(|w| w.eq_ignore_ascii_case(INLINE));
             let colon = value.iter().position(|b| *b == b':').map(|at| at + 1);
             let begin = inline.map(|at| at + INLINE.len()).or(colon).unwrap_or(value.len());
@@ -61,20 +93,22 @@ mod tests {
         for (line, shown) in [
             (
                 "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:SECRET|2^20|1:4",
-                "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:(blanked)",
+                "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAAAA|2^20|1:4",
             ),
-            ("a=CRYPTO:1 X INLINE:SECRET;inline:SECRET2 KDR=1", "a=CRYPTO:1 X INLINE:(blanked)"),
-            ("a = crypto:1 X SECRET", "a = crypto:(blanked)"),
-            (" A=crypto:2 SECRET", " A=crypto:(blanked)"),
-            ("a=key-mgmt:mikey SECRET", "a=key-mgmt:(blanked)"),
-            ("k=clear:SECRET", "k=(blanked)"),
-            ("k=prompt", "k=(blanked)"),
+            ("a=crypto:1 X inline:U0VD/UkVU+A==|1:SECRET", "a=crypto:1 X inline:AAAAAAAAAAA==|AAAAAAAA"),
+            ("a=CRYPTO:1 X INLINE:SECRET;inline:SECRET2 KDR=1", "a=CRYPTO:1 X INLINE:AAAAAA;inline:AAAAAAA AAAAA"),
+            ("a = crypto:1 X SECRET", "a = crypto:A A AAAAAA"),
+            (" A=crypto:2 SECRET", " A=crypto:A AAAAAA"),
+            ("a=key-mgmt:mikey SECRET", "a=key-mgmt:AAAAA AAAAAA"),
+            ("k=clear:SECRET", "k=AAAAAAAAAAAA"),
+            ("k=prompt", "k=AAAAAA"),
         ] {
             for end in ["\r\n", "\n", ""] {
                 let text = format!("INVITE x SIP/2.0\r\nSubject: k\r\n\r\nv=0\r\na=ptime:20{end}\n{line}{end}");
                 let blanked = String::from_utf8(without_keys(text.as_bytes()).unwrap()).unwrap();
                 assert_eq!(blanked, text.replace(line, shown));
                 assert!(!blanked.contains("SECRET"));
+                assert_eq!(blanked.len(), text.len(), "Content-Length holds");
             }
         }
         for harmless in ["a=crypto", "a=rtpmap:0 PCMU/8000", "kind of", "", "a", "a=", "Call-ID: a=crypto:1 x inline:y"]
