@@ -22,7 +22,11 @@ const SAID: u8 = 0x9a;
 /// An engine with the user alice, and a rule that sends every call on to her number; `otherwise`: what is done when she
 /// is not to be had.
 async fn engine(otherwise: Option<serde_json::Value>) -> Engine {
-    let engine = Engine::start(&["--digest-algorithms", "md5"]);
+    engine_with(&[], otherwise).await
+}
+
+async fn engine_with(flags: &[&str], otherwise: Option<serde_json::Value>) -> Engine {
+    let engine = Engine::start(&[&["--digest-algorithms", "md5"], flags].concat());
     let user = json!({"name": "alice", "password": "wonder", "numbers": ["7001"]});
     let (status, answer) = engine.request("POST", "/v1/users", Some(user)).await;
     assert_eq!(status, 201, "{answer}");
@@ -95,6 +99,20 @@ async fn a_caller_who_wants_to_be_private_is_not_shown() {
         assert!(messages.contains(shown), "{messages}");
         assert_eq!(messages.contains("+15551230009"), caller == "busy-caller", "{messages}");
     }
+}
+
+#[tokio::test]
+async fn who_proves_to_be_a_user_is_shown_as_that_user() {
+    let engine = engine_with(&["--authenticate", "all"], None).await;
+    let address = free_address();
+    register(&engine, address).await;
+    let callee = Sipp::listen_at(address, "busy", Transport::Udp, &[]).await;
+    // SIPp leaves the user out of the URI that it proves, unless it is told.
+    let uri = format!("100@{}", engine.address("sipUdp"));
+    Sipp::call(&engine, "spoofing-caller", Transport::Udp, &["-auth_uri", &uri]).succeeds().await;
+    let messages = callee.succeeds().await;
+    assert!(messages.contains("<sip:alice@") && !messages.contains("+442071111111"), "{messages}");
+    only_one(&engine).await.assert_order(&[("sip", "whatever sip:+442071111111@far.example says")]);
 }
 
 #[tokio::test]
