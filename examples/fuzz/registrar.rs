@@ -69,7 +69,7 @@ pub fn registrar() -> Target {
             return false;
         }
         let mut entrance = Entrance::new(&mut Random::from_number(1));
-        if let Admission::As(Identity::User(name)) = entrance.admit(&policy, &request, &flow, &[], now) {
+        if let Admission::As(Identity::User(name)) = entrance.admit(&policy, &request, &flow, &[], None, now) {
             panic!("{name} came in without the password");
         }
         let mut registrar = Registrar::default();

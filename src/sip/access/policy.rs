@@ -130,6 +130,15 @@ impl Policy {
         }
     }
 
+    /// The user whose name, number or extension stands in a URI, whatever its domain.
+    pub fn user_named(&self, uri: &Uri) -> Option<&UserAccess> {
+        match uri {
+            Uri::Sip(sip) => self.user_called(&sip.user_without_params()?),
+            Uri::Tel(tel) => self.user_called(tel.number()),
+            Uri::Other(_) => None,
+        }
+    }
+
     /// The user of this name, number or extension (visual separators in numbers do not count).
     pub fn user_called(&self, text: &str) -> Option<&UserAccess> {
         self.users.get(text).or_else(|| {

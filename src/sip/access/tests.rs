@@ -59,17 +59,20 @@ fn request(method: &str, uri: &str, from: &str) -> Request {
 struct Door {
     entrance: Entrance,
     policy: Policy,
+    /// Whose registration came on the flow.
+    registered: Option<&'static str>,
     now: Time,
 }
 
 impl Door {
     fn new() -> Self {
         let now = Time::EPOCH + Duration::from_secs(5_000);
-        Door { entrance: Entrance::new(&mut Random::from_number(1)), policy: policy(), now }
+        Door { entrance: Entrance::new(&mut Random::from_number(1)), policy: policy(), registered: None, now }
     }
 
     fn admit(&mut self, request: &Request, ip: &str) -> Admission {
-        self.entrance.admit(&self.policy, request, &peer(ip), &[], self.now)
+        let registered = self.registered.and_then(|name| self.policy.users.get(name));
+        self.entrance.admit(&self.policy, request, &peer(ip), &[], registered, self.now)
     }
 
     /// Answers the challenge as this user, with this password.
@@ -112,13 +115,7 @@ fn strangers_stay_strangers_unless_everybody_is_asked() {
 #[test]
 fn who_writes_an_address_of_ours_must_prove_it_whether_there_is_such_a_user_or_not() {
     let mut door = Door::new();
-    for from in [
-        "sip:alice@pbx.example",
-        "sip:nobody@pbx.example",
-        "sip:alice@192.0.2.1:5060",
-        "sip:eve@192.0.2.1",
-        "tel:+1-555-123-0001",
-    ] {
+    for from in ["sip:alice@pbx.example", "sip:nobody@pbx.example", "sip:alice@192.0.2.1:5060", "sip:eve@192.0.2.1"] {
         let admission = door.admit(&request("INVITE", "sip:ivr@pbx.example", from), STRANGE);
         assert!(is_challenge(&admission), "{from}: {admission:?}");
     }
@@ -132,8 +129,47 @@ fn who_writes_an_address_of_ours_must_prove_it_whether_there_is_such_a_user_or_n
     assert_eq!(failed(door.admit_as(invite(), STRANGE, "nobody", "guess")), Some((false, true)));
     assert_eq!(failed(door.admit_as(invite(), STRANGE, "eve", "wonder")), Some((false, true)), "disabled");
     assert!(matches!(door.admit_as(invite(), STRANGE, "bob", "wonder"), Admission::Refuse(403, _)), "bob is not alice");
-    let by_number = request("INVITE", "sip:ivr@pbx.example", "tel:+15551230001");
-    assert_eq!(door.admit_as(by_number, STRANGE, "alice", "wonder"), Admission::As(Identity::User("alice".into())));
+}
+
+#[test]
+fn anybody_elses_address_is_a_strangers_whatever_it_is_called() {
+    let mut door = Door::new();
+    for method in ["INVITE", "OPTIONS"] {
+        for from in
+            ["tel:+1-555-123-0001", "tel:+15551239999", "sip:alice@far.example", "sip:nobody@far.example", "urn:alice"]
+        {
+            let admission = door.admit(&request(method, "sip:ivr@pbx.example", from), STRANGE);
+            assert_eq!(admission, Admission::As(Identity::Stranger), "{method} {from}");
+        }
+    }
+    // A carrier's account, in an INVITE alone; and that is told.
+    let from = "sip:gateway@far.example";
+    let options = request("OPTIONS", "sip:ivr@pbx.example", from);
+    assert_eq!(door.admit(&options, STRANGE), Admission::As(Identity::Stranger));
+    let probe = |admission| match admission {
+        Admission::Challenge { probe, .. } => probe,
+        other => panic!("{other:?}"),
+    };
+    assert!(probe(door.admit(&request("INVITE", "sip:ivr@pbx.example", from), STRANGE)));
+    for (from, authenticate) in [("sip:gateway@pbx.example", Authenticate::Users), (from, Authenticate::All)] {
+        door.policy.authenticate = authenticate;
+        let admission = door.admit(&request("INVITE", "sip:ivr@pbx.example", from), STRANGE);
+        assert!(!probe(admission), "asked whatever the name is");
+    }
+}
+
+#[test]
+fn on_the_flow_of_a_registration_a_users_name_is_his_claim_whatever_the_domain() {
+    let mut door = Door::new();
+    door.registered = Some("alice");
+    for from in ["sip:alice@far.example", "tel:+15551230001"] {
+        let invite = || request("INVITE", "sip:ivr@pbx.example", from);
+        assert!(is_challenge(&door.admit(&invite(), STRANGE)), "{from}");
+        assert_eq!(door.admit_as(invite(), STRANGE, "alice", "wonder"), Admission::As(Identity::User("alice".into())));
+        assert!(matches!(door.admit_as(invite(), STRANGE, "bob", "wonder"), Admission::Refuse(403, _)));
+        let options = request("OPTIONS", "sip:ivr@pbx.example", from);
+        assert_eq!(door.admit(&options, STRANGE), Admission::As(Identity::Stranger));
+    }
 }
 
 #[test]
@@ -157,9 +193,9 @@ fn trunks_are_known_by_network_certificate_or_digest() {
     }
     let names = ["other".to_owned(), "sip.carrier.example".to_owned()];
     let on = Peer { transport: Transport::Tls, connection: Some(7), ..peer(STRANGE) };
-    let certified = door.entrance.admit(&door.policy, &invite("sip:+1@c.example"), &on, &names, door.now);
+    let certified = door.entrance.admit(&door.policy, &invite("sip:+1@c.example"), &on, &names, None, door.now);
     assert_eq!(certified, Admission::As(Identity::Trunk("cert".into())));
-    let gone = door.entrance.admit(&door.policy, &invite("sip:+1@c.example"), &on, &[], door.now);
+    let gone = door.entrance.admit(&door.policy, &invite("sip:+1@c.example"), &on, &[], None, door.now);
     assert_eq!(gone, Admission::As(Identity::Stranger));
     let by_digest = door.admit_as(invite("sip:gateway@c.example"), STRANGE, "gateway", "wonder");
     assert_eq!(by_digest, Admission::As(Identity::Trunk("digest".into())));

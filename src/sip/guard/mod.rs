@@ -27,6 +27,7 @@
 //! only makes strangers forgotten sooner. Bans: see [`GuardSettings::most_bans`].
 
 mod bans;
+mod challenged;
 mod recent;
 mod scanner;
 mod settings;
@@ -40,6 +41,7 @@ use std::time::Duration;
 
 use bans::Bans;
 pub use bans::{Ban, BanReason, Full};
+use challenged::Open;
 use ipnet::IpNet;
 use recent::Recent;
 pub use scanner::is_scanner;
@@ -139,6 +141,8 @@ pub struct Guard {
     known: Recent<Source, Time>,
     /// Sources that have shown that they hear us, until when that counts.
     hearers: Recent<Source, Time>,
+    /// Challenges that nobody has answered yet.
+    challenged: Recent<Account, Open>,
     bans: Bans,
     /// At most two for each input; emptied by whoever gave the input.
     changes: VecDeque<Change>,
@@ -155,6 +159,7 @@ impl Guard {
             flows: Recent::new(REMEMBERED),
             known: Recent::new(REMEMBERED),
             hearers: Recent::new(REMEMBERED),
+            challenged: Recent::new(REMEMBERED),
             changes: VecDeque::new(),
         }
     }
@@ -209,6 +214,8 @@ impl Guard {
     pub fn authenticated(&mut self, origin: Origin, now: Time) {
         *self.flows.entry(origin.remote) = now + KNOWN;
         *self.known.entry(origin.source) = now + KNOWN;
+        self.challenged.remove(&Account::Proven(origin.source));
+        self.challenged.remove(&Account::Unproven(origin.source));
     }
 
     /// A message came that only somebody can write who has read ours: it bears a tag or branch of our making. Good for

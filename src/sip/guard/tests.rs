@@ -224,3 +224,30 @@ fn without_limits_nothing_is_banned() {
         assert!((0..10_000).all(|_| guard.note(offence, udp(1), at(0)) == Verdict::Pass));
     }
 }
+
+#[test]
+fn challenges_that_nobody_answers_count_and_a_carriers_do_not() {
+    // A carrier's calls: 40 a second, each proved a little later; for ten minutes.
+    let mut guard = Guard::new(GuardSettings::default());
+    for n in 0..24_000 {
+        let now = at(0) + Duration::from_millis(n * 25);
+        assert_eq!(guard.challenged(tcp(1), now), Verdict::Pass);
+        if n >= 20 {
+            guard.authenticated(tcp(1), now);
+        }
+    }
+    // Somebody who tries names out, slowly: nothing is said for what is open, all is counted when it is late.
+    let mut settings = GuardSettings::default();
+    settings.unknown_users = settings.unknown_users.map(|limit| Limit { count: 20, ..limit });
+    let mut guard = Guard::new(settings);
+    for origin in [udp(2), tcp(3)] {
+        for n in 0..30 {
+            assert_eq!(guard.challenged(origin, at(n)), Verdict::Pass, "{n}");
+        }
+        assert_eq!(guard.challenged(origin, at(33)), Verdict::Drop);
+        assert!(!guard.admits(origin));
+    }
+    // And in a rush: what is beyond the bound counts at once.
+    let passed = (0..1_000).take_while(|_| guard.challenged(tcp(4), at(100)) == Verdict::Pass).count();
+    assert_eq!(passed, 64 + 20);
+}

@@ -96,6 +96,16 @@ impl Binding {
         self.flow.connection == Some(connection)
     }
 
+    /// Was it made on the flow that a message came on: the same connection, or over UDP the same source?
+    pub fn is_from(&self, peer: &Peer) -> bool {
+        let connected = |peer: &Peer| peer.transport.is_reliable();
+        match (self.flow.connection, peer.connection) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, None) => !connected(&self.flow) && !connected(peer) && self.flow.remote == peer.remote,
+            _ => false,
+        }
+    }
+
     /// The name that an operator tells it from the user's other devices by: it stays over refreshes.
     pub fn id(&self) -> String {
         let name = match (&self.instance, self.reg_id) {

@@ -185,6 +185,48 @@ fn a_user_calls_as_himself_and_a_stranger_as_nobody() {
     assert_eq!(asserted.caller().uri, "tel:+15551230009", "a trunk is believed");
 }
 
+/// Phones are set to domains that we do not know: they register, and what they call with is theirs all the same.
+#[test]
+fn who_registered_for_an_unknown_domain_is_asked_on_that_flow_and_on_no_other() {
+    let unknown = |text: String| text.replace(">;tag=f", "x>;tag=f").replace("@192.0.2.1x>", "@pbx.example>");
+    for connection in [None, Some(5)] {
+        let mut phone = Phone::new();
+        if connection.is_some() {
+            phone.bench.peer = Peer { transport: Transport::Tcp, connection, ..phone.bench.peer };
+        }
+        let before = unknown(phone.text("INVITE", CONTACT, OFFER)).replace("Call-ID: reg", "Call-ID: before");
+        assert_eq!(phone.bench.receive(&before).incoming[0].identity, Identity::Stranger);
+        phone.send("REGISTER", CONTACT, "");
+        let register = unknown(phone.text("REGISTER", CONTACT, ""))
+            .replace("To: <sip:alice@192.0.2.1>", "To: <sip:alice@pbx.example>");
+        assert_eq!(phone.bench.receive(&register).statuses(), [200]);
+        let here = phone.bench.peer;
+        phone.authenticator = Authenticator::default();
+        phone.cseq = 10;
+        let asked = unknown(phone.text("INVITE", CONTACT, OFFER));
+        assert!(asked.contains("From: <sip:alice@pbx.example>;tag=f"), "{asked}");
+        let done = phone.bench.receive(&asked);
+        assert_eq!((done.statuses(), done.incoming.len()), (vec![401], 0));
+        let read = challenges(done.responses[0].1.headers.get_all(&Name::WwwAuthenticate), false);
+        phone.authenticator.challenged(read, &mut Rounds::default(), &mut Random::from_number(9)).unwrap();
+        let proved = unknown(phone.text("INVITE", CONTACT, OFFER));
+        assert_eq!(phone.bench.receive(&proved).incoming[0].identity, Identity::User("alice".into()));
+        // From elsewhere it is a stranger's.
+        phone.authenticator = Authenticator::default();
+        phone.bench.peer = match connection {
+            Some(_) => Peer { connection: Some(6), ..here },
+            None => Peer { remote: SocketAddr::new(here.remote.ip(), 5071), ..here },
+        };
+        let elsewhere = unknown(phone.text("INVITE", CONTACT, OFFER)).replace("Call-ID: reg", "Call-ID: else");
+        assert_eq!(phone.bench.receive(&elsewhere).incoming[0].identity, Identity::Stranger);
+        // And what has ended counts no more.
+        phone.bench.peer = here;
+        phone.bench.agent.remove_registrations("alice", None);
+        let after = unknown(phone.text("INVITE", CONTACT, OFFER)).replace("Call-ID: reg", "Call-ID: after");
+        assert_eq!(phone.bench.receive(&after).incoming[0].identity, Identity::Stranger);
+    }
+}
+
 #[test]
 fn bindings_come_back_after_a_restart() {
     let mut phone = Phone::new();

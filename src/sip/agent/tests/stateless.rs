@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::*;
-use crate::sip::access::{Authenticate, Policy, UserAccess};
+use crate::sip::access::{Authenticate, Policy, TrunkAccess, TrunkDigest, UserAccess};
 use crate::sip::digest::Secret;
+use crate::sip::guard::GuardSettings;
 use crate::sip::message::Name;
 
 /// As in `stateless`.
@@ -132,6 +133,33 @@ fn nothing_tells_strangers_our_product_or_whom_we_know() {
         let lines = |text: &str| text.lines().filter(|l| !l.contains("nonce=")).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(lines(&known.1), lines(&missing.1), "{method}");
     }
+}
+
+/// A carrier's account must be asked for whatever the domain, so an INVITE finds it; but not often.
+#[test]
+fn whose_accounts_there_are_is_told_by_invites_alone_and_a_sweep_is_banned() {
+    let mut bench = with_users(Authenticate::Users);
+    let secret = Secret::of_password("gateway", "home.example", "wonder");
+    let digest = TrunkDigest { username: "gateway".into(), secret };
+    let trunk = TrunkAccess { name: "carrier".into(), digest: Some(digest), ..TrunkAccess::default() };
+    let policy = Policy { trunks: vec![trunk], ..(*bench.agent.policy).clone() };
+    bench.agent.set_policy(Arc::new(policy));
+    bench.agent.set_guard(GuardSettings::default());
+    let named = |text: String| text.replace("sip:carol@far.example", "sip:gateway@far.example");
+    for from in ["sip:gateway@far.example", "sip:alice@far.example", "tel:7001", "sip:nobody@far.example"] {
+        let options = bench.request("OPTIONS", from, "", 1, "", "").replace("sip:carol@far.example", from);
+        assert_eq!(bench.receive(&options).statuses(), [200], "{from}");
+    }
+    let mut asked = 0;
+    let banned = (0..1_000).find(|n| {
+        let invite = named(bench.request("INVITE", &format!("n{n}"), "", 1, "", OFFER));
+        let done = bench.receive(&invite);
+        assert!(done.incoming.is_empty());
+        asked += done.statuses().iter().filter(|status| **status == 407).count();
+        done.counters.contains(&Counter::Banned)
+    });
+    assert!(banned.is_some_and(|n| n < 400), "{banned:?}");
+    assert_eq!(banned, Some(asked), "each was answered until then");
 }
 
 fn bench_request(method: &str) -> String {
