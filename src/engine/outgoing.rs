@@ -23,6 +23,7 @@ use crate::sip::transport::locate::Hop;
 use crate::trunk::caller::{self, Calling};
 use crate::trunk::document::{Failover, Redirects};
 use crate::trunk::route::{Asker, Way};
+use crate::trunk::toll::Destination;
 
 /// Addresses of one name that are tried, at most.
 const ADDRESSES: usize = 4;
@@ -105,7 +106,9 @@ pub async fn route(hub: &Hub, target: &Party, asker: &Asker) -> Result<Route, Ca
             if let Some(problem) = decision.problem {
                 return Err(bad(problem));
             }
-            let toll = Some(hub.permit_toll(asker, number).map_err(|refusal| bad(refusal.to_string()))?);
+            let ways = decision.ways.iter().filter_map(|way| Some((trunks.named(&way.trunk)?, &way.number)));
+            let judged = ways.fold(Destination::new(number), |to, (known, written)| to.by(&known.plan, written));
+            let toll = Some(hub.permit_toll(asker, &judged).map_err(|refusal| bad(refusal.to_string()))?);
             let mut notes = decision.explanation;
             // Proxies that are down come after all that are not, but they come.
             let (mut up, mut down) = (Vec::new(), Vec::new());
@@ -199,9 +202,10 @@ fn by_the_back_door(hub: &Hub, uri: &Uri, found: &[Hop], asker: &Asker) -> Resul
     let trunk = trunks.all().iter().find(|known| found.iter().any(|hop| known.is_from(hop.address.ip())));
     match (trunk, asker) {
         (None, _) => Ok(None),
-        (Some(_), Asker::Application) => {
-            let number = uri.as_sip().and_then(|sip| sip.user_without_params()).unwrap_or_default();
-            let permit = hub.permit_toll(asker, &crate::rules::normalise(&number));
+        (Some(known), Asker::Application) => {
+            let user = uri.as_sip().and_then(|sip| sip.user_without_params()).unwrap_or_default();
+            let number = crate::rules::normalise(&user);
+            let permit = hub.permit_toll(asker, &Destination::new(&number).by(&known.plan, &number));
             permit.map(Some).map_err(|refusal| refusal.to_string())
         }
         (Some(known), _) => {

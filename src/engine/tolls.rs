@@ -8,7 +8,7 @@ use super::metrics::count;
 use crate::config::Config;
 use crate::rules::normalise;
 use crate::trunk::route::Asker;
-use crate::trunk::toll::{PerAsker, TollGuard, TollRefusal, TollSettings};
+use crate::trunk::toll::{Destination, PerAsker, TollGuard, TollRefusal, TollSettings};
 
 /// Shared by all calls; each holds it for a moment.
 #[derive(Debug, Default)]
@@ -51,13 +51,13 @@ impl Tolls {
 
 impl Hub {
     /// A place for a call to this number on behalf of `asker`; a refusal is counted.
-    pub fn permit_toll(&self, asker: &Asker, number: &str) -> Result<Arc<TollPermit>, TollRefusal> {
-        let entered = self.tolls.lock().enter(asker, number, self.clock.now());
+    pub fn permit_toll(&self, asker: &Asker, to: &Destination) -> Result<Arc<TollPermit>, TollRefusal> {
+        let entered = self.tolls.lock().enter(asker, to, self.clock.now());
         match entered {
             Ok(()) => Ok(Arc::new(TollPermit { tolls: Arc::clone(&self.tolls), asker: asker.clone() })),
             Err(refusal) => {
                 count(&self.metrics.calls_refused, refusal.name());
-                tracing::warn!(?asker, number, %refusal, "a call to a number is refused");
+                tracing::warn!(?asker, %refusal, "a call to a number is refused");
                 Err(refusal)
             }
         }

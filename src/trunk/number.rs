@@ -4,6 +4,9 @@ use regex::{Regex, RegexBuilder};
 
 use super::document::{Format, Numbers, Rewrite};
 
+/// The most readings of one number; what is denied is denied by the first of them.
+const MAX_READINGS: usize = 16;
+
 /// Most bytes that one compiled expression may take.
 const MAX_REGEX: usize = 64 * 1024;
 
@@ -60,6 +63,61 @@ impl NumberPlan {
             Format::Plain if number.starts_with(&self.country) && number.len() >= 8 => format!("+{number}"),
             _ => number,
         }
+    }
+
+    /// The E.164 number that this is to the carrier, where that can be told.
+    pub fn e164(&self, number: &str) -> Option<String> {
+        let ours = if number.starts_with('+') { number.to_owned() } else { self.inward(number) };
+        ours.starts_with('+').then_some(ours)
+    }
+
+    /// Every E.164 number that the carrier might take this for, the number itself first: within the country with and
+    /// without its prefixes, and with prefixes where none belong (`+44 (0)20…`). At most [`MAX_READINGS`].
+    pub fn readings(&self, number: &str) -> Vec<String> {
+        let mut all = vec![number.to_owned()];
+        let mut at = 0;
+        while let Some(number) = all.get(at).cloned() {
+            for reading in self.read_once(&number) {
+                if all.len() < MAX_READINGS && !all.contains(&reading) {
+                    all.push(reading);
+                }
+            }
+            at += 1;
+        }
+        all
+    }
+
+    fn read_once(&self, number: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        if let Some(digits) = number.strip_prefix('+') {
+            // No country code begins with 0, so this is dialled as it would be without the plus.
+            if digits.starts_with('0') {
+                all.push(digits.to_owned());
+            }
+            let within = after(digits, &self.country).and_then(|rest| after(rest, &self.national));
+            all.extend(within.map(|rest| format!("+{}{rest}", self.country)));
+            return all;
+        }
+        all.push(self.inward(number));
+        if !is_number(number) {
+            return all;
+        }
+        // ITU-T E.123: most of the world dials 00, and a carrier of whom nothing is known may as well.
+        let international = if self.international.is_empty() { "00" } else { self.international.as_str() };
+        if let Some(rest) = after(number, international) {
+            all.push(format!("+{rest}"));
+            return all;
+        }
+        if self.format == Format::Plain {
+            all.push(format!("+{number}"));
+        }
+        all.extend(self.country_before(number));
+        all
+    }
+
+    /// Digits as a number within the country.
+    pub fn country_before(&self, number: &str) -> Option<String> {
+        (!self.country.is_empty() && is_number(number)).then(|| format!("+{}{number}", self.country))
     }
 
     /// A number as we write it → as the carrier wants it.
@@ -137,6 +195,35 @@ mod tests {
         assert_eq!(plan(Format::Plain, &[], &[]).inward("442079460000"), "+442079460000");
         assert_eq!(plan(Format::Plain, &[], &[]).inward("4420"), "4420", "an extension");
         assert_eq!(NumberPlan::default().inward("020"), "020");
+    }
+
+    #[test]
+    fn a_number_has_many_readings_and_few_of_them_are_wrong() {
+        let uk = plan(Format::E164, &[("9(\\d{11})", "$1")], &[]);
+        for written in [
+            "+44900123",
+            "0044900123",
+            "0900123",
+            "900123",
+            "+440900123",
+            "00440900123",
+            "+0044900123",
+            "+0900123",
+            "000044900123",
+        ] {
+            let readings = uk.readings(written);
+            assert_eq!(readings[0], written);
+            assert!(readings.contains(&"+44900123".to_owned()), "{written}: {readings:?}");
+        }
+        assert_eq!(uk.readings("0033123456789"), ["0033123456789", "+33123456789"]);
+        assert!(uk.readings("902079460000").contains(&"+442079460000".to_owned()), "a rewrite of the carrier's");
+        assert_eq!(uk.readings("+33123456789"), ["+33123456789"]);
+        assert_eq!(NumberPlan::default().readings("0044900"), ["0044900", "+44900"]);
+        assert_eq!(NumberPlan::default().readings("7042"), ["7042"]);
+        assert!(plan(Format::Plain, &[], &[]).readings("33123456").contains(&"+33123456".to_owned()));
+        assert!(uk.readings(&"0".repeat(64)).len() <= MAX_READINGS);
+        assert_eq!(uk.e164("0900123").as_deref(), Some("+44900123"));
+        assert_eq!(uk.e164("900123"), None);
     }
 
     #[test]

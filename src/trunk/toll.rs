@@ -5,6 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use super::number::NumberPlan;
 use super::route::Asker;
 use crate::time::Time;
 
@@ -52,6 +53,61 @@ pub struct TollSettings {
     pub allowed: Vec<String>,
     /// And with none of these.
     pub denied: Vec<String>,
+}
+
+/// A number and all that it may mean to those whom it is handed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// As it was asked for.
+    number: String,
+    /// Everything that it may be taken for: none of this is denied.
+    readings: Vec<String>,
+    /// For each way, what it is: one of each is allowed.
+    meant: Vec<Vec<String>>,
+}
+
+impl Destination {
+    /// A number, without visual separators, that is handed to nobody whose habits are known.
+    pub fn new(number: &str) -> Self {
+        let readings = NumberPlan::default().readings(number);
+        let meant = if number.starts_with('+') { vec![vec![number.to_owned()]] } else { Vec::new() };
+        Destination { number: number.to_owned(), readings, meant }
+    }
+
+    /// The same, handed to a carrier of these habits, to whom a route writes it as `written`.
+    #[must_use]
+    pub fn by(mut self, plan: &NumberPlan, written: &str) -> Self {
+        let international = self.number.starts_with('+');
+        self.readings.extend(plan.readings(&self.number));
+        if international && !written.starts_with('+') {
+            // The route took the plus off, so nothing of the country's belongs before it.
+            self.readings.push(plan.inward(written));
+        } else {
+            self.readings.extend(plan.readings(written));
+            if !written.starts_with('+') {
+                self.readings.extend(plan.readings(&plan.outward(written)));
+            }
+        }
+        match plan.e164(written) {
+            Some(number) => self.meant.push(vec![number]),
+            None if international => {}
+            // Digits that nothing is known of: a number within the country, or one of the carrier's own.
+            None => self.meant.push(plan.country_before(written).into_iter().chain([written.to_owned()]).collect()),
+        }
+        self
+    }
+
+    fn begins(&self, prefix: &str) -> bool {
+        self.readings.iter().any(|reading| reading.starts_with(prefix))
+    }
+
+    fn is_allowed(&self, allowed: &[String]) -> bool {
+        let among = |number: &String| allowed.iter().any(|prefix| number.starts_with(prefix.as_str()));
+        match self.meant.as_slice() {
+            [] => among(&self.number),
+            meant => meant.iter().all(|numbers| numbers.iter().any(among)),
+        }
+    }
 }
 
 /// Why a number is not called.
@@ -104,14 +160,14 @@ impl TollGuard {
         TollGuard { settings, accounts: HashMap::new() }
     }
 
-    /// One more call of this caller's to this number (normal form, `+44…`), if he may. [`TollGuard::leave`] must follow.
-    pub fn enter(&mut self, asker: &Asker, number: &str, now: Time) -> Result<(), TollRefusal> {
+    /// One more call of this caller's to this number, if he may. [`TollGuard::leave`] must follow.
+    pub fn enter(&mut self, asker: &Asker, to: &Destination, now: Time) -> Result<(), TollRefusal> {
         let TollSettings { allowed, denied, .. } = &self.settings;
-        if let Some(prefix) = denied.iter().find(|prefix| number.starts_with(prefix.as_str())) {
-            return Err(TollRefusal::Denied(number.to_owned(), prefix.clone()));
+        if let Some(prefix) = denied.iter().find(|prefix| to.begins(prefix)) {
+            return Err(TollRefusal::Denied(to.number.clone(), prefix.clone()));
         }
-        if !allowed.is_empty() && !allowed.iter().any(|prefix| number.starts_with(prefix.as_str())) {
-            return Err(TollRefusal::NotAllowed(number.to_owned()));
+        if !allowed.is_empty() && !to.is_allowed(allowed) {
+            return Err(TollRefusal::NotAllowed(to.number.clone()));
         }
         let (minute, hour) = (self.settings.per_minute.of(asker), self.settings.per_hour.of(asker));
         let at_once = self.settings.at_once.of(asker);
@@ -175,7 +231,7 @@ mod tests {
         let mut guard = TollGuard::new(settings);
         let (bob, eve) = (Asker::User("bob".into()), Asker::User("eve".into()));
         let mut call = |who: &Asker, second: u64, over: bool| {
-            let result = guard.enter(who, "+4420", at(second));
+            let result = guard.enter(who, &Destination::new("+4420"), at(second));
             if over && result.is_ok() {
                 guard.leave(who);
             }
@@ -188,7 +244,7 @@ mod tests {
         assert!((0..100).all(|_| call(&Asker::Application, 2, false).is_ok()), "no limit is none");
         guard.leave(&bob);
         let mut call = |second: u64| {
-            let result = guard.enter(&bob, "+4420", at(second));
+            let result = guard.enter(&bob, &Destination::new("+4420"), at(second));
             if result.is_ok() {
                 guard.leave(&bob);
             }
@@ -212,10 +268,71 @@ mod tests {
         };
         let mut guard = TollGuard::new(settings);
         let app = Asker::Application;
-        assert_eq!(guard.enter(&app, "+442079460000", at(0)), Ok(()));
-        assert_eq!(guard.enter(&app, "+33123", at(0)), Err(TollRefusal::NotAllowed("+33123".into())));
-        assert!(matches!(guard.enter(&app, "+44901", at(0)), Err(TollRefusal::Denied(..))));
-        assert!(TollGuard::default().enter(&Asker::Stranger, "+1", at(0)).is_ok());
+        assert_eq!(guard.enter(&app, &Destination::new("+442079460000"), at(0)), Ok(()));
+        assert_eq!(
+            guard.enter(&app, &Destination::new("+33123"), at(0)),
+            Err(TollRefusal::NotAllowed("+33123".into()))
+        );
+        assert!(matches!(guard.enter(&app, &Destination::new("+44901"), at(0)), Err(TollRefusal::Denied(..))));
+        assert!(TollGuard::default().enter(&Asker::Stranger, &Destination::new("+1"), at(0)).is_ok());
+    }
+
+    fn uk() -> NumberPlan {
+        let habits = r#"{"countryCode":"44","nationalPrefix":"0","internationalPrefix":"00"}"#;
+        NumberPlan::new(&serde_json::from_str(habits).unwrap())
+    }
+
+    #[test]
+    fn what_is_denied_is_denied_however_it_is_written() {
+        let settings = TollSettings { denied: vec!["+4490".into()], ..TollSettings::default() };
+        let mut guard = TollGuard::new(settings);
+        let mut call = |number: &str, written: &str| {
+            guard.enter(&Asker::Application, &Destination::new(number).by(&uk(), written), at(0)).is_ok()
+        };
+        for number in ["+449001", "00449001", "09001", "9001", "+4409001", "004409001", "+00449001"] {
+            assert!(!call(number, number), "{number}");
+        }
+        assert!(!call("+449001", "09001") && !call("+449001", "449001"), "a route writes it so");
+        assert!(!call("8009001", "09001") && !call("809001", "9001"), "a route takes off what stands before");
+        for number in ["+442079460000", "02079460000", "00339001", "7042", "+339001"] {
+            assert!(call(number, number), "{number}");
+        }
+        assert!(call("+339001", "339001") && call("+339001", "00339001"));
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_not_however_it_is_written() {
+        let settings = TollSettings { allowed: vec!["+44".into(), "7".into()], ..TollSettings::default() };
+        let mut guard = TollGuard::new(settings);
+        let mut call = |number: &str, written: &str| {
+            guard.enter(&Asker::Application, &Destination::new(number).by(&uk(), written), at(0)).is_ok()
+        };
+        for (number, written) in [
+            ("+442079460000", "+442079460000"),
+            ("+442079460000", "442079460000"),
+            ("+442079460000", "02079460000"),
+            ("02079460000", "02079460000"),
+            ("00442079460000", "00442079460000"),
+            ("7042", "7042"),
+            ("902079460000", "02079460000"),
+        ] {
+            assert!(call(number, written), "{number} written {written}");
+        }
+        for (number, written) in [
+            ("+33123", "+33123"),
+            ("0033123", "0033123"),
+            ("+33123", "33123"),
+            ("+33123", "0123"),
+            ("+44123", "0033123"),
+            ("70033123", "0033123"),
+        ] {
+            assert!(!call(number, written), "{number} written {written}");
+        }
+        // By a carrier of whom nothing is known only what is written counts.
+        let alone = |number| Destination::new(number).by(&NumberPlan::default(), number);
+        assert!(guard.enter(&Asker::Application, &alone("7042"), at(0)).is_ok());
+        assert!(guard.enter(&Asker::Application, &alone("0044"), at(0)).is_err());
+        assert!(guard.enter(&Asker::Application, &Destination::new("0044"), at(0)).is_err());
     }
 
     #[test]
@@ -223,7 +340,7 @@ mod tests {
         let mut guard = TollGuard::default();
         for n in 0..1_000 {
             let user = Asker::User(n.to_string());
-            guard.enter(&user, "+1", at(n)).unwrap();
+            guard.enter(&user, &Destination::new("+1"), at(n)).unwrap();
             guard.leave(&user);
         }
         assert!(guard.accounts.is_empty());

@@ -60,3 +60,31 @@ async fn some_numbers_nobody_calls() {
     assert!(problem.to_string().contains("+4420"), "{problem}");
     assert_eq!(carrier.requests("INVITE").len(), 0);
 }
+
+#[tokio::test]
+async fn a_denied_number_is_denied_however_it_is_written() {
+    let engine = Engine::start(&["--toll-denied", "+4490"]);
+    let carrier = Carrier::start(Manner { invite: 200, rings: true, grants: 600, ..Manner::default() }).await;
+    let numbers = json!({"countryCode": "44", "nationalPrefix": "0", "internationalPrefix": "00"});
+    let trunk = json!({"uri": carrier.uri(), "numbers": numbers});
+    assert_eq!(engine.request("PUT", "/v1/trunks/carrier", Some(trunk)).await.0, 201);
+    let client = Client::new(&engine);
+    let wish = |target: Value| json!({"targets": [target], "callbackUri": "http://127.0.0.1:9/"});
+    let phone = |number: &str| json!({"kind": "phoneNumber", "phoneNumber": {"value": number}});
+    for number in ["+44900123", "0044900123", "0900123", "900123", "+44 (0)900 123"] {
+        let (status, problem) = client.request("POST", "/calling/callConnections", wish(phone(number))).await;
+        assert_eq!(status, 400, "{number}: {problem}");
+        assert!(problem.to_string().contains("+4490"), "{number}: {problem}");
+    }
+    let raw = [format!("sip:0900123@{}", carrier.address), format!("sip:%2B44900123@{}", carrier.address)];
+    for address in raw.iter().map(String::as_str).chain(["4:0900123"]) {
+        let target = json!({"kind": "unknown", "rawId": address});
+        let (status, problem) = client.request("POST", "/calling/callConnections", wish(target)).await;
+        assert_eq!(status, 400, "{address}: {problem}");
+        assert!(problem.to_string().contains("+4490"), "{address}: {problem}");
+    }
+    assert_eq!(carrier.requests("INVITE").len(), 0, "nothing is spent");
+
+    client.call("/calling/callConnections", wish(phone("02079460000"))).await;
+    assert_eq!(carrier.until("INVITE", 1).await.len(), 1, "other numbers within the country are called");
+}
