@@ -2,7 +2,7 @@
 //! them changes. What it means is `sip::access`'s.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Hub;
 use super::signalling::Signal;
@@ -19,7 +19,7 @@ pub fn policy(hub: &Hub) -> Arc<Policy> {
     let trunks = hub.trunks.load();
     let trunks = trunks.all().iter().map(|known| TrunkAccess {
         name: known.trunk.name.clone(),
-        networks: known.networks.clone(),
+        networks: known.networks(),
         certificate_names: known.trunk.certificate_names.clone(),
         digest: known.trunk.inbound.as_ref().and_then(|inbound| {
             Some(TrunkDigest { username: inbound.username.clone(), secret: inbound.secret.clone()? })
@@ -80,6 +80,9 @@ pub async fn restore(hub: &Hub, agent: &mut UserAgent) -> Result<(), StoreError>
 impl Hub {
     /// Tells the stack who is known now.
     pub fn tell_policy(&self) {
+        // One after the other, so that what was built first is not told last.
+        static TELLING: Mutex<()> = Mutex::new(());
+        let _telling = TELLING.lock().unwrap_or_else(PoisonError::into_inner);
         let policy = policy(self);
         self.policy.store(Arc::clone(&policy));
         self.signal(Signal::Policy(policy));

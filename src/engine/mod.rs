@@ -51,6 +51,7 @@ mod subscriptions;
 mod timeline;
 mod tolls;
 mod trunk_calls;
+mod trunk_hosts;
 mod trunk_watch;
 mod trunks;
 mod users;
@@ -130,6 +131,8 @@ pub struct Hub {
     tolls: Arc<tolls::Tolls>,
     /// The tasks that keep an eye on trunks.
     watches: Watches,
+    /// A trunk's name has led to an address that was not known as its own.
+    other_addresses: Arc<tokio::sync::Notify>,
     users: ArcSwap<HashMap<String, User>>,
     /// Who is known, as the stack was told last.
     policy: ArcSwap<crate::sip::access::Policy>,

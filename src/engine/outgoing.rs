@@ -244,6 +244,7 @@ async fn by_trunk(
                 continue;
             }
         };
+        known.notice(hub, &found);
         for hop in found.into_iter().take(ADDRESSES) {
             let host = uri.host().cloned().unwrap_or(Host::from(hop.address.ip()));
             let mut target = Uri::sip(Some(&number), host.clone(), uri.port());

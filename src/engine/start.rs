@@ -205,6 +205,7 @@ impl Engine {
             trunks: Default::default(),
             tolls: super::tolls::Tolls::new(&config),
             watches: Default::default(),
+            other_addresses: Default::default(),
             users: Default::default(),
             policy: Default::default(),
             here: super::access::here(
@@ -229,6 +230,7 @@ impl Engine {
             tracing::warn!(unfinished, "calls were running when the engine last stopped");
         }
 
+        tokio::spawn(super::trunk_hosts::follow(Arc::downgrade(&hub)));
         tokio::spawn(overload::watch(Arc::downgrade(&hub), overload_settings(&hub.config)));
         let mut agent = UserAgent::new(agent_config(&hub.config, &listeners), random.fork());
         agent.set_guard(super::bans::guard_settings(&hub.config));

@@ -177,7 +177,7 @@ fn nothing(status: u16, problem: &str) -> RequestOutcome {
 async fn options(hub: Arc<Hub>, known: Arc<KnownTrunk>, at: usize) -> RequestOutcome {
     let Some(uri) = known.proxies.get(at).map(|proxy| proxy.uri.clone()) else { return nothing(503, "no such proxy") };
     let from = Party { display: None, uri: Uri::sip(Some("strowger"), Host::from(hub.advertised), None).to_string() };
-    send(&hub, &uri, 0, |target, hop| OutgoingRequest {
+    send(&hub, &known, &uri, 0, |target, hop| OutgoingRequest {
         method: Method::Options,
         target,
         from,
@@ -211,7 +211,7 @@ async fn register(hub: Arc<Hub>, known: Arc<KnownTrunk>, wish: Wish) -> RequestO
     let expires = wish.expires.to_string();
     // One registration, one Call-ID (§10.2.4): named after the Contact, which is unguessable.
     let call_id = format!("reg-{}", known.fares.contact);
-    send(&hub, &uri, nth, |_, hop| OutgoingRequest {
+    send(&hub, &known, &uri, nth, |_, hop| OutgoingRequest {
         method: Method::Register,
         target,
         from: aor.clone(),
@@ -232,6 +232,7 @@ async fn register(hub: Arc<Hub>, known: Arc<KnownTrunk>, wish: Wish) -> RequestO
 /// Sends a request to the `nth` address of a URI and waits for its outcome.
 async fn send(
     hub: &Hub,
+    known: &KnownTrunk,
     uri: &str,
     nth: usize,
     request: impl FnOnce(String, Hop) -> OutgoingRequest,
@@ -241,6 +242,7 @@ async fn send(
         Ok(found) => found,
         Err(problem) => return nothing(503, &problem),
     };
+    known.notice(hub, &found);
     let Some(hop) = found.get(nth % found.len().max(1)).copied() else {
         return nothing(503, "it has no address");
     };

@@ -4,14 +4,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::Hub;
+use super::trunk_hosts::{self, Found};
 use crate::random::Random;
 use crate::sip::leg::Credentials;
-use crate::sip::message::Uri;
 use crate::time::Time;
 use crate::trunk::document::Proxy;
 use crate::trunk::health::{Health, Standing};
@@ -34,9 +35,10 @@ pub struct KnownTrunk {
     pub trunk: Trunk,
     pub proxies: Vec<Proxy>,
     pub plan: NumberPlan,
-    /// Where its calls come from: what the operator wrote, and the addresses of its proxies and registrar as they were
-    /// found when the document was read.
-    pub networks: Vec<IpNet>,
+    /// Where its calls come from as the operator wrote.
+    written: Vec<IpNet>,
+    /// And as the names of its proxies and registrar say.
+    pub(super) found: ArcSwap<Vec<Found>>,
     pub fares: Fares,
 }
 
@@ -137,18 +139,9 @@ impl Trunks {
 impl KnownTrunk {
     async fn ready(trunk: Trunk, before: Option<&KnownTrunk>, hub: &Hub) -> KnownTrunk {
         let proxies = trunk.proxies();
-        let mut networks: Vec<IpNet> = trunk.networks.iter().filter_map(|text| network(text)).collect();
-        let registrar = trunk.register.as_ref().and_then(|register| register.registrar.as_deref());
-        for uri in proxies.iter().map(|proxy| proxy.uri.as_str()).chain(registrar) {
-            let Ok(uri) = Uri::parse(uri.as_bytes()) else { continue };
-            let found = super::outgoing::locate(hub, &uri).await.unwrap_or_default();
-            for hop in found {
-                let network = IpNet::from(hop.address.ip().to_canonical());
-                if !networks.contains(&network) {
-                    networks.push(network);
-                }
-            }
-        }
+        let written = trunk.networks.iter().filter_map(|text| network(text)).collect();
+        let found_before = before.map(|before| before.found.load_full()).unwrap_or_default();
+        let found = trunk_hosts::find(hub, uris(&trunk, &proxies), &found_before).await;
         let now = hub.clock.now();
         let limiter = before.map_or_else(Default::default, |before| Arc::clone(&before.fares.limiter));
         lock(&limiter).set(trunk.max_calls, trunk.max_calls_per_second);
@@ -161,7 +154,8 @@ impl KnownTrunk {
         KnownTrunk {
             plan: trunk.numbers.as_ref().map(NumberPlan::new).unwrap_or_default(),
             proxies,
-            networks,
+            written,
+            found: ArcSwap::from_pointee(found),
             fares: Fares {
                 limiter,
                 proxies: Mutex::new(health),
@@ -176,7 +170,25 @@ impl KnownTrunk {
     /// Does it send from this address?
     pub fn is_from(&self, source: IpAddr) -> bool {
         let source = source.to_canonical();
-        self.networks.iter().any(|network| network.contains(&source))
+        let within = |network: &IpNet| network.contains(&source);
+        self.written.iter().any(within) || self.found.load().iter().any(|found| found.addresses.iter().any(within))
+    }
+
+    /// Where its calls come from: what the operator wrote, and the addresses of its proxies and registrar.
+    pub fn networks(&self) -> Vec<IpNet> {
+        let found = self.found.load();
+        let mut all = self.written.clone();
+        for network in found.iter().flat_map(|found| &found.addresses) {
+            if !all.contains(network) {
+                all.push(*network);
+            }
+        }
+        all
+    }
+
+    /// The URIs of its proxies and registrar.
+    pub fn uris(&self) -> Vec<String> {
+        uris(&self.trunk, &self.proxies)
     }
 
     /// What it is told when it asks.
@@ -256,6 +268,11 @@ impl KnownTrunk {
         });
         json!({ "activeCalls": lock(&self.fares.limiter).active(), "proxies": proxies, "registration": registration })
     }
+}
+
+fn uris(trunk: &Trunk, proxies: &[Proxy]) -> Vec<String> {
+    let registrar = trunk.register.as_ref().and_then(|register| register.registrar.clone());
+    proxies.iter().map(|proxy| proxy.uri.clone()).chain(registrar).collect()
 }
 
 fn network(text: &str) -> Option<IpNet> {
