@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Hub;
 use super::signalling::Signal;
+use super::trunks::KnownTrunk;
 use crate::config::Config;
 use crate::sip::access::{Authenticate, Policy, TrunkAccess, TrunkDigest};
 use crate::sip::agent::UserAgent;
@@ -13,18 +14,12 @@ use crate::sip::digest::Algorithm;
 use crate::sip::message::Host;
 use crate::sip::registrar::{Binding, RegistrarLimits};
 use crate::store::StoreError;
+use crate::trunk::document::InboundProof;
 
 /// The snapshot as things stand.
 pub fn policy(hub: &Hub) -> Arc<Policy> {
     let trunks = hub.trunks.load();
-    let trunks = trunks.all().iter().map(|known| TrunkAccess {
-        name: known.trunk.name.clone(),
-        networks: known.networks(),
-        certificate_names: known.trunk.certificate_names.clone(),
-        digest: known.trunk.inbound.as_ref().and_then(|inbound| {
-            Some(TrunkDigest { username: inbound.username.clone(), secret: inbound.secret.clone()? })
-        }),
-    });
+    let trunks = trunks.all().iter().map(|known| trunk_access(known));
     let config = &hub.config;
     let (users, aliases) = super::users::access(&hub.users.load(), &config.realm);
     Arc::new(Policy {
@@ -43,6 +38,21 @@ pub fn policy(hub: &Hub) -> Arc<Policy> {
             ..RegistrarLimits::default()
         },
     })
+}
+
+fn trunk_access(known: &KnownTrunk) -> TrunkAccess {
+    let KnownTrunk { trunk, .. } = known;
+    TrunkAccess {
+        name: trunk.name.clone(),
+        networks: match trunk.inbound_proof {
+            InboundProof::Any => known.networks(),
+            InboundProof::Required => Vec::new(),
+        },
+        certificate_names: trunk.certificate_names.clone(),
+        digest: trunk.inbound.as_ref().and_then(|inbound| {
+            Some(TrunkDigest { username: inbound.username.clone(), secret: inbound.secret.clone()? })
+        }),
+    }
 }
 
 /// Hosts and ports that are ours in a SIP address: the domains that are set, the realm where it is one, the addresses

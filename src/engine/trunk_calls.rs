@@ -7,6 +7,7 @@ use super::trunks::KnownTrunk;
 use crate::line::is_one_line;
 use crate::sip::leg::Invitation;
 use crate::sip::message::Uri;
+use crate::trunk::document::InboundProof;
 
 /// The trunk that a call came in by. The door has told who it is by network, credentials or certificate; of several
 /// trunks at one address it is the one that is called by its registered Contact, then the one whose account or domain
@@ -16,7 +17,10 @@ pub fn of(hub: &Hub, invitation: &Invitation) -> Option<Arc<KnownTrunk>> {
     let trunks = hub.trunks.load();
     let known = trunks.named(named)?;
     let source = invitation.peer.remote.ip();
-    let neighbours: Vec<&Arc<KnownTrunk>> = trunks.all().iter().filter(|other| other.is_from(source)).collect();
+    // Another that must be proved has not been.
+    let may = |other: &KnownTrunk| other.trunk.name == named || other.trunk.inbound_proof == InboundProof::Any;
+    let neighbours: Vec<&Arc<KnownTrunk>> =
+        trunks.all().iter().filter(|other| other.is_from(source) && may(other)).collect();
     let target = Uri::parse(invitation.request_uri.as_bytes()).ok();
     let to = Uri::parse(invitation.to.uri.as_bytes()).ok();
     let by = |fits: &dyn Fn(&KnownTrunk) -> bool| neighbours.iter().find(|other| fits(other)).copied();

@@ -180,7 +180,8 @@ mod tests {
         hub.policy.load().trunk_from(ip(last)).is_some()
     }
 
-    async fn put(engine: &Engine, document: Value) {
+    async fn put(engine: &Engine, mut document: Value) {
+        document["name"] = "carrier".into();
         engine.put(Collection::Trunks, "carrier", document, Existing::Replace).await.unwrap();
     }
 
@@ -201,6 +202,13 @@ mod tests {
         assert!(recognised(&hub, 11), "what fails changes nothing");
         put(&engine, json!({"uri": "sip:carrier.test:9", "priority": 7})).await;
         assert!(recognised(&hub, 11) && !recognised(&hub, 77), "nor does a changed document lose what was found");
+
+        let secret = json!({"username": "carrier", "password": "hidden"});
+        let proved = json!({"uri": "sip:carrier.test:9", "networks": ["127.0.0.77"], "inbound": secret,
+            "inboundProof": "required"});
+        put(&engine, proved).await;
+        assert!(!recognised(&hub, 11) && !recognised(&hub, 77), "where it comes from proves nothing");
+        assert_eq!(hub.policy.load().trunks.iter().filter(|trunk| trunk.digest.is_some()).count(), 1);
 
         // An OPTIONS is led elsewhere: that is enough.
         put(&engine, json!({"uri": "sip:carrier.test:9", "health": {"optionsIntervalSeconds": 1}})).await;

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::document::{Numbers, Rewrite, Trunk};
+use super::document::{InboundProof, Numbers, Rewrite, Trunk};
 use super::number::whole;
 use super::route::Route;
 use crate::line::is_one_line;
@@ -145,6 +145,12 @@ pub fn check(trunk: &Trunk) -> Vec<Problem> {
     for (at, name) in trunk.certificate_names.iter().enumerate() {
         all.text(Some(name), &format!("certificateNames[{at}]"));
     }
+    let provable = trunk.inbound.is_some() || !trunk.certificate_names.is_empty();
+    all.unless(
+        provable || trunk.inbound_proof == InboundProof::Any,
+        "inboundProof",
+        "there is nothing to prove: add inbound or certificateNames, or write any",
+    );
     if let Some(numbers) = &trunk.numbers {
         all.numbers(numbers);
     }
@@ -225,6 +231,7 @@ mod tests {
             (r#"{"name":"a","uri":"sip:x","numbers":{"countryCode":"+44"}}"#, "numbers.countryCode"),
             (r#"{"name":"a","uri":"sip:x","numbers":{"in":[{"match":"(","replace":""}]}}"#, "numbers.in[0].match"),
             (r#"{"name":"a","uri":"sip:x","maxCalls":0}"#, "maxCalls"),
+            (r#"{"name":"a","uri":"sip:x","inboundProof":"required"}"#, "inboundProof"),
             (r#"{"name":"a","uri":"sip:x","register":{"user":"u","expires":5}}"#, "register.expires"),
             (r#"{"name":"a","uri":"sip:x","register":{"user":"u@x"}}"#, "register.user"),
             (r#"{"name":"a","uri":"sip:x","health":{"failures":0}}"#, "health.failures"),
@@ -235,7 +242,7 @@ mod tests {
         }
         let whole = r#"{"name":"a","proxies":[{"uri":"sip:a;transport=tls","priority":1,"weight":3}],"username":"u",
             "password":"p","networks":["203.0.113.7","2001:db8::/32"],"inbound":{"username":"i","password":"p"},
-            "certificateNames":["sbc.carrier.example"],"numbers":{"countryCode":"44","nationalPrefix":"0",
+            "certificateNames":["sbc.carrier.example"],"inboundProof":"required","numbers":{"countryCode":"44","nationalPrefix":"0",
             "internationalPrefix":"00","format":"national","in":[{"match":"9(.*)","replace":"$1"}]},"maxCalls":30,
             "maxCallsPerSecond":5,"register":{"user":"u"},"health":{},"caller":{"assertedIdentity":true},
             "failover":{"statuses":[503],"redirects":"none"},"srtp":"offered"}"#;

@@ -43,6 +43,9 @@ pub struct Trunk {
     /// Names (DNS or URI) in the TLS client certificate that it shows; at most 16.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificate_names: Vec<String>,
+    /// What a call must bring to be this trunk's.
+    #[serde(skip_serializing_if = "InboundProof::is_any")]
+    pub inbound_proof: InboundProof,
     /// How it writes numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub numbers: Option<Numbers>,
@@ -112,6 +115,23 @@ pub struct Inbound {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
     pub secret: Option<Secret>,
+}
+
+/// What a call must bring to be a trunk's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum InboundProof {
+    /// One of its networks, its credentials or its certificate.
+    #[default]
+    Any,
+    /// Its credentials or its certificate: where it comes from proves nothing.
+    Required,
+}
+
+impl InboundProof {
+    fn is_any(&self) -> bool {
+        *self == InboundProof::Any
+    }
 }
 
 /// How a carrier writes numbers.
