@@ -36,7 +36,6 @@ struct Simulation {
     sought: u64,
 }
 
-#[expect(clippy::large_enum_variant, reason = "what is large is rare: a box gains nothing")]
 enum Owed {
     Leg(LegId, LegEvent),
     Reached(LegId),

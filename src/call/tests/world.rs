@@ -83,7 +83,6 @@ pub enum Callee {
     OnlyRings,
 }
 
-#[expect(clippy::large_enum_variant, reason = "what is large is rare: a box gains nothing")]
 #[derive(Clone, Debug)]
 pub enum Input {
     Leg(LegId, LegEvent),
