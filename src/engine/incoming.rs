@@ -131,8 +131,10 @@ fn beginning(
     decision: &Decision,
 ) -> Beginning {
     let now = about.started;
-    let verdict = match (&decision.rule, &decision.action) {
-        (Some(rule), Some(action)) => format!("rule {rule} matches: {}", action.kind()),
+    let by_default = super::forwarding::by_default(hub, &invitation.identity, &about.to);
+    let verdict = match (&decision.rule, &decision.action, &by_default) {
+        (Some(rule), Some(action), _) => format!("rule {rule} matches: {}", action.kind()),
+        (.., Some(to)) => format!("no rule of {} matches: forward to {}", decision.explanation.len(), to.as_str()),
         _ => format!("no rule of {} matches: 404", decision.explanation.len()),
     };
     let detail = serde_json::to_string(decision).unwrap_or_default();
@@ -148,7 +150,7 @@ fn beginning(
     let failure = decision.on_failure.clone();
     let action = match &decision.action {
         None => {
-            beginning.first.push(match super::forwarding::by_default(hub, &invitation.identity, &about.to) {
+            beginning.first.push(match by_default {
                 Some(to) => Command::Forward { to },
                 None => Command::Reject { reason: RejectReason::NotFound },
             });

@@ -55,6 +55,10 @@ async fn a_users_telephone_dials_a_number_and_shows_his_own() {
     let asserted = text(Name::PAssertedIdentity);
     assert!(asserted.ends_with("<sip:+442079460001@me.example>"), "{asserted}");
     assert!(text(Name::From).contains("sip:+442079460001@me.example"), "{}", text(Name::From));
+    let (_, calls) = engine.request("GET", "/v1/calls", None).await;
+    let path = format!("/v1/calls/{}/timeline", calls["value"][0]["id"].as_str().expect("a call"));
+    let (_, timeline) = engine.request("GET", &path, None).await;
+    assert!(timeline.to_string().contains("no rule of 0 matches: forward to +441234567899"), "{timeline}");
     // The trunk takes numbers with + alone, and nobody is called 7009.
     assert_eq!(dials(&engine, "7009").await, Err(404));
 }
